@@ -1,0 +1,1 @@
+//! Turn what is still an error into an Anthropic-shaped answer.

@@ -1,0 +1,1 @@
+//! Compartments: one hung feature or model cannot take every seat.

@@ -1,0 +1,1 @@
+//! Answers kept for the day the model does not answer.

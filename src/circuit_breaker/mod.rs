@@ -1,0 +1,1 @@
+//! Stop calling a model that does not answer.

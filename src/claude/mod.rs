@@ -1,0 +1,1 @@
+//! What Claude says on the wire: pure, sans-io, knows no tower.

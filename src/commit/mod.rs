@@ -1,0 +1,1 @@
+//! Read an answer only as far as it must be read to judge it.

@@ -1,0 +1,1 @@
+//! Try again, later, and not all at the same moment.

@@ -1,0 +1,20 @@
+//! Tower middleware that keeps applications working when the Claude API does not.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod answer_errors;
+pub mod body;
+pub mod bulkhead;
+pub mod cache;
+pub mod circuit_breaker;
+pub mod classify;
+pub mod claude;
+pub mod client;
+pub mod commit;
+pub mod degrade;
+pub mod jitter_backoff;
+pub mod model_fallback;
+pub mod monitor;
+pub mod replay;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;

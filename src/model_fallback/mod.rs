@@ -1,0 +1,1 @@
+//! Ask the next model when this one is out.

@@ -1,0 +1,1 @@
+//! Rolling totals and alerts from what the layers decide.

@@ -1,0 +1,1 @@
+//! Read the request body once, bounded, so that it can be sent again.

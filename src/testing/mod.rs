@@ -1,0 +1,1 @@
+//! The fake Claude: a scripted Messages API on loopback.
