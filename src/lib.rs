@@ -5,12 +5,15 @@ pub mod answer_errors;
 pub mod body;
 pub mod bulkhead;
 pub mod cache;
+pub mod call;
 pub mod circuit_breaker;
 pub mod classify;
 pub mod claude;
 pub mod client;
 pub mod commit;
 pub mod degrade;
+pub mod error;
+pub mod event;
 pub mod jitter_backoff;
 pub mod model_fallback;
 pub mod monitor;
@@ -18,3 +21,13 @@ pub mod replay;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+pub mod timeouts;
+
+mod rng;
+mod sync;
+
+pub use call::{Call, Deadline, Feature, Outcome, Served, Tenant};
+pub use classify::{Failure, FailureKind, Verdict};
+pub use error::{BodyTooLarge, BoxError, BuildError};
+pub use event::{Event, Observe};
+pub use timeouts::Timeouts;

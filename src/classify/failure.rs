@@ -1,0 +1,436 @@
+//! A failed call: what kind, what it says of waiting, who said so.
+
+use http::StatusCode;
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+/// What failed. See the [table](super) for what follows from each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// Claude has no capacity for this model now.
+    Overloaded,
+    /// An internal error, at Claude or at its edge.
+    ServerError,
+    /// No answer in time.
+    Timeout,
+    /// The connection failed before an answer was committed.
+    Transport,
+    /// A committed answer did not come to its end.
+    Truncated,
+    /// The caller's own rate limit.
+    RateLimited,
+    /// The caller's own spend limit, or no credit.
+    SpendLimit,
+    /// The model does not exist, or no longer.
+    ModelGone,
+    /// The request was refused: the caller's mistake.
+    Refused,
+    /// Not sent: the model cools down after a 429.
+    CoolingDown,
+    /// Not sent: the model's circuit is open.
+    CircuitOpen,
+    /// Not sent: no place in the compartment.
+    BulkheadFull,
+    /// The call's deadline passed.
+    DeadlineExceeded,
+    /// The caller dropped the call.
+    Cancelled,
+}
+
+impl FailureKind {
+    /// Every kind, in the order of the table.
+    pub const ALL: [Self; 14] = [
+        Self::Overloaded,
+        Self::ServerError,
+        Self::Timeout,
+        Self::Transport,
+        Self::Truncated,
+        Self::RateLimited,
+        Self::SpendLimit,
+        Self::ModelGone,
+        Self::Refused,
+        Self::CoolingDown,
+        Self::CircuitOpen,
+        Self::BulkheadFull,
+        Self::DeadlineExceeded,
+        Self::Cancelled,
+    ];
+
+    /// The name in headers, logs and metrics: `overloaded`, `circuit_open` …
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::ServerError => "server_error",
+            Self::Timeout => "timeout",
+            Self::Transport => "transport",
+            Self::Truncated => "truncated",
+            Self::RateLimited => "rate_limited",
+            Self::SpendLimit => "spend_limit",
+            Self::ModelGone => "model_gone",
+            Self::Refused => "refused",
+            Self::CoolingDown => "cooling_down",
+            Self::CircuitOpen => "circuit_open",
+            Self::BulkheadFull => "bulkhead_full",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether this crate decided it without asking upstream.
+    pub fn is_local(self) -> bool {
+        matches!(
+            self,
+            Self::CoolingDown
+                | Self::CircuitOpen
+                | Self::BulkheadFull
+                | Self::DeadlineExceeded
+                | Self::Cancelled
+        )
+    }
+
+    fn retry(self) -> Retry {
+        match self {
+            Self::Overloaded
+            | Self::ServerError
+            | Self::Transport
+            | Self::RateLimited
+            | Self::CoolingDown => Retry::Yes,
+            Self::Timeout
+            | Self::Truncated
+            | Self::SpendLimit
+            | Self::ModelGone
+            | Self::Refused
+            | Self::CircuitOpen
+            | Self::BulkheadFull
+            | Self::DeadlineExceeded
+            | Self::Cancelled => Retry::Never,
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The retry column of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    Never,
+    /// One more attempt in the whole call.
+    Once,
+    Yes,
+}
+
+/// A failed call, or attempt of one: the error of every layer and the content of a failed
+/// [`Verdict`](super::Verdict).
+///
+/// Holds no request and no secret. `Display` is one line in lower case: `overloaded: 529 overloaded_error`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What failed.
+    pub kind: FailureKind,
+    /// How long to wait before asking again: `retry-after` of the answer, the rest of a cool-down, the time to the next
+    /// probe of an open circuit. A floor: never shortened, only handed up where it does not fit.
+    pub retry_after: Option<Duration>,
+    /// The status of the answer. None where there was none, or where the failure came inside a 200.
+    pub status: Option<StatusCode>,
+    /// `error.type` of the answer: `overloaded_error` …
+    pub error_type: Option<Arc<str>>,
+    /// Upstream's `request-id`.
+    pub request_id: Option<Arc<str>>,
+    /// What this says in a few words; for failures of this crate's own making.
+    detail: Option<&'static str>,
+    retry: Retry,
+    open_for: Option<Duration>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure of this kind and nothing more known.
+    pub fn new(kind: FailureKind) -> Self {
+        Self {
+            kind,
+            retry_after: None,
+            status: None,
+            error_type: None,
+            request_id: None,
+            detail: None,
+            retry: kind.retry(),
+            open_for: None,
+            source: None,
+        }
+    }
+
+    /// With the time to wait before asking again.
+    #[must_use]
+    pub fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
+    /// With the status it came with.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// With upstream's `error.type`.
+    #[must_use]
+    pub fn with_error_type(mut self, error_type: impl Into<Arc<str>>) -> Self {
+        self.error_type = Some(error_type.into());
+        self
+    }
+
+    /// With upstream's request id.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: Option<impl Into<Arc<str>>>) -> Self {
+        self.request_id = request_id.map(Into::into);
+        self
+    }
+
+    /// With what caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Overrides the retry column: `Some(true)` always, `Some(false)` never, `None` as the kind says.
+    #[must_use]
+    pub fn with_should_retry(mut self, should_retry: Option<bool>) -> Self {
+        match should_retry {
+            Some(true) => self.retry = Retry::Yes,
+            Some(false) => self.retry = Retry::Never,
+            None => {}
+        }
+        self
+    }
+
+    pub(crate) fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    pub(crate) fn with_detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    /// Finds a failure anywhere in a chain of sources, through the wrappers of other layers.
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(failure) = error.downcast_ref::<Self>() {
+                return Some(failure);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// Whether the same model may be asked again.
+    pub fn is_retryable(&self) -> bool {
+        self.retry != Retry::Never
+    }
+
+    /// Whether this counts against the model's circuit. [`Cancelled`](FailureKind::Cancelled) and
+    /// [`DeadlineExceeded`](FailureKind::DeadlineExceeded) do not by themselves; the breaker knows how long they waited.
+    pub fn counts_against_circuit(&self) -> bool {
+        matches!(
+            self.kind,
+            FailureKind::Overloaded
+                | FailureKind::ServerError
+                | FailureKind::Timeout
+                | FailureKind::Transport
+                | FailureKind::Truncated
+        )
+    }
+
+    /// Whether another model may be asked instead.
+    pub fn warrants_fallback(&self) -> bool {
+        matches!(
+            self.kind,
+            FailureKind::Overloaded
+                | FailureKind::ServerError
+                | FailureKind::Timeout
+                | FailureKind::Transport
+                | FailureKind::RateLimited
+                | FailureKind::ModelGone
+                | FailureKind::CoolingDown
+                | FailureKind::CircuitOpen
+                | FailureKind::BulkheadFull
+        )
+    }
+
+    /// Whether a degraded answer may stand in.
+    pub fn warrants_degrade(&self) -> bool {
+        matches!(
+            self.kind,
+            FailureKind::Overloaded
+                | FailureKind::ServerError
+                | FailureKind::Timeout
+                | FailureKind::Transport
+                | FailureKind::RateLimited
+                | FailureKind::SpendLimit
+                | FailureKind::CoolingDown
+                | FailureKind::CircuitOpen
+                | FailureKind::DeadlineExceeded
+        )
+    }
+
+    pub(crate) fn retry(&self) -> Retry {
+        self.retry
+    }
+
+    /// The time to the next probe, where this failure left the model's circuit open.
+    pub fn circuit_open_for(&self) -> Option<Duration> {
+        self.open_for
+    }
+
+    /// The breaker's mark: this failure left the circuit open, for so long.
+    pub(crate) fn mark_open(&mut self, open_for: Duration) {
+        self.open_for = Some(open_for);
+    }
+
+    /// Outside a chain a 404 for a model is the caller's mistake: there is no other model the answer could mean.
+    pub(crate) fn outside_a_chain(mut self) -> Self {
+        if self.kind == FailureKind::ModelGone {
+            self.kind = FailureKind::Refused;
+        }
+        self
+    }
+
+    /// What an answer to the caller says of this failure: status and `error.type`. Upstream's own where it had one.
+    pub(crate) fn as_answer(&self) -> (StatusCode, &str) {
+        let (status, error_type) = match self.kind {
+            FailureKind::Overloaded | FailureKind::CircuitOpen => (529, "overloaded_error"),
+            FailureKind::ServerError | FailureKind::Truncated => (500, "api_error"),
+            FailureKind::Transport => (502, "api_error"),
+            FailureKind::Timeout | FailureKind::DeadlineExceeded => (504, "timeout_error"),
+            FailureKind::RateLimited | FailureKind::CoolingDown | FailureKind::BulkheadFull => {
+                (429, "rate_limit_error")
+            }
+            FailureKind::SpendLimit => (429, "rate_limit_error"),
+            FailureKind::ModelGone => (404, "not_found_error"),
+            FailureKind::Refused => (400, "invalid_request_error"),
+            FailureKind::Cancelled => (499, "api_error"),
+        };
+        let status = self
+            .status
+            .filter(|status| !status.is_success())
+            .or_else(|| StatusCode::from_u16(status).ok())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, self.error_type.as_deref().unwrap_or(error_type))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.as_str())?;
+        if let Some(detail) = self.detail {
+            write!(f, ": {detail}")?;
+        } else if let Some(status) = self.status {
+            write!(f, ": {}", status.as_u16())?;
+            if let Some(error_type) = &self.error_type {
+                write!(f, " {error_type}")?;
+            }
+        } else if let Some(error_type) = &self.error_type {
+            write!(f, ": {error_type}")?;
+        }
+        if let Some(wait) = self.retry_after {
+            write!(f, ", retry after {:.3}s", wait.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The columns of the table: retry, breaker, next model, degrade.
+    #[test]
+    fn every_kind_answers_as_the_table_says() {
+        use FailureKind as K;
+        for kind in K::ALL {
+            let row = match kind {
+                K::Overloaded | K::ServerError | K::Transport => (true, true, true, true),
+                K::Timeout => (false, true, true, true),
+                K::Truncated => (false, true, false, false),
+                K::RateLimited | K::CoolingDown => (true, false, true, true),
+                K::SpendLimit | K::DeadlineExceeded => (false, false, false, true),
+                K::ModelGone | K::BulkheadFull => (false, false, true, false),
+                K::CircuitOpen => (false, false, true, true),
+                K::Refused | K::Cancelled => (false, false, false, false),
+            };
+            let failure = Failure::new(kind);
+            assert_eq!(
+                (
+                    failure.is_retryable(),
+                    failure.counts_against_circuit(),
+                    failure.warrants_fallback(),
+                    failure.warrants_degrade()
+                ),
+                row,
+                "{kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_failure_is_found_through_any_wrapper() {
+        #[derive(Debug)]
+        struct Wrapper(Failure);
+        impl fmt::Display for Wrapper {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("wrapped")
+            }
+        }
+        impl Error for Wrapper {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let wrapped = Wrapper(Failure::new(FailureKind::CircuitOpen));
+        assert_eq!(
+            Failure::find(&wrapped).unwrap().kind,
+            FailureKind::CircuitOpen
+        );
+        assert!(Failure::find(&fmt::Error).is_none());
+    }
+
+    #[test]
+    fn should_retry_overrides_the_kind_both_ways() {
+        let overloaded = Failure::new(FailureKind::Overloaded).with_should_retry(Some(false));
+        assert!(!overloaded.is_retryable());
+        let refused = Failure::new(FailureKind::Refused).with_should_retry(Some(true));
+        assert!(refused.is_retryable());
+        assert!(
+            Failure::new(FailureKind::Overloaded)
+                .with_should_retry(None)
+                .is_retryable()
+        );
+    }
+
+    #[test]
+    fn a_failure_reads_as_one_line() {
+        let failure = Failure::new(FailureKind::RateLimited)
+            .with_status(StatusCode::TOO_MANY_REQUESTS)
+            .with_error_type("rate_limit_error")
+            .with_retry_after(Some(Duration::from_millis(1500)));
+        assert_eq!(
+            failure.to_string(),
+            "rate_limited: 429 rate_limit_error, retry after 1.500s"
+        );
+    }
+}
