@@ -8,3 +8,4 @@
 pub mod error;
 pub mod headers;
 pub mod rate_limits;
+pub mod sse;
