@@ -126,7 +126,11 @@ pub struct EventTooLarge {
 
 impl fmt::Display for EventTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an event of the stream is longer than {} bytes", self.limit)
+        write!(
+            f,
+            "an event of the stream is longer than {} bytes",
+            self.limit
+        )
     }
 }
 
@@ -222,7 +226,9 @@ impl Splitter {
         mut on_event: impl FnMut(SseEvent<'_>),
     ) -> Result<usize, EventTooLarge> {
         if self.refused {
-            return Err(EventTooLarge { limit: self.max_event });
+            return Err(EventTooLarge {
+                limit: self.max_event,
+            });
         }
         let mut whole = 0;
         let mut rest = chunk;
@@ -238,7 +244,11 @@ impl Splitter {
                     continue;
                 }
             }
-            let found = if first == b'\n' { Some(0) } else { memchr2(b'\n', b'\r', rest) };
+            let found = if first == b'\n' {
+                Some(0)
+            } else {
+                memchr2(b'\n', b'\r', rest)
+            };
             let Some(at) = found else {
                 self.grow(rest.len())?;
                 self.part(rest);
@@ -274,7 +284,9 @@ impl Splitter {
         }
         self.refused = true;
         self.copy = Vec::new();
-        Err(EventTooLarge { limit: self.max_event })
+        Err(EventTooLarge {
+            limit: self.max_event,
+        })
     }
 
     /// Takes a piece of a line whose end is not in this chunk.
@@ -360,7 +372,8 @@ impl Splitter {
             Some(_) => return,
         };
         let room = limit.saturating_sub(self.copy.len());
-        self.copy.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        self.copy
+            .extend_from_slice(piece.get(..room).unwrap_or(piece));
     }
 
     fn end_event(&mut self, end: usize, on_event: &mut impl FnMut(SseEvent<'_>)) {
@@ -378,7 +391,12 @@ impl Splitter {
         if whole && self.full_parse && self.has_data && kind.is_known() {
             whole = serde_json::from_slice::<serde_json::Value>(&self.copy).is_ok();
         }
-        on_event(SseEvent { kind, end, whole, error });
+        on_event(SseEvent {
+            kind,
+            end,
+            whole,
+            error,
+        });
         self.has_data = false;
         self.outline = Outline::default();
         self.copy.clear();

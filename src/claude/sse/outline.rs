@@ -101,7 +101,10 @@ fn is_plainly_whole(text: &[u8]) -> bool {
     if text.first() != Some(&b'{') || text.len() > MAX_COUNTED {
         return false;
     }
-    let at_end = text.iter().rev().take_while(|byte| matches!(byte, b'}' | b' '));
+    let at_end = text
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b'}' | b' '));
     let closing = at_end.filter(|&&byte| byte == b'}').count();
     let [opened, closed, quotes, escapes] = count(text);
     opened == closing && closed == closing && quotes % 2 == 0 && escapes == 0
@@ -148,7 +151,9 @@ mod tests {
 
     #[test]
     fn what_is_no_object_or_more_than_one_is_not_whole() {
-        for text in ["", "  ", "null", "[]", "\"{}\"", "{}{}", "{} x", "x{}", "{", "}", "[DONE]", "<p>"] {
+        for text in [
+            "", "  ", "null", "[]", "\"{}\"", "{}{}", "{} x", "x{}", "{", "}", "[DONE]", "<p>",
+        ] {
             assert!(!whole(text.as_bytes()), "{text}");
         }
         for text in ["{}", "  {} ", "{\"a\":{}}", "{\"}\":\"{\"}"] {

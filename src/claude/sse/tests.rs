@@ -11,7 +11,12 @@ fn tell(mut splitter: Splitter, chunks: &[&[u8]]) -> (Vec<Told>, usize, bool) {
     for chunk in chunks {
         let whole = splitter
             .push(chunk, |event| {
-                told.push((event.kind, event.whole, event.error.to_vec(), before + event.end));
+                told.push((
+                    event.kind,
+                    event.whole,
+                    event.error.to_vec(),
+                    before + event.end,
+                ));
             })
             .unwrap();
         if whole > 0 {
@@ -31,7 +36,11 @@ fn kinds(stream: &str) -> Vec<(EventKind, bool)> {
         assert!(one.3 == all.3 || one.3 + 1 == all.3);
         one.3 = all.3;
     }
-    assert_eq!((&split, in_event), (&whole.0, whole.2), "one byte at a time: {stream:?}");
+    assert_eq!(
+        (&split, in_event),
+        (&whole.0, whole.2),
+        "one byte at a time: {stream:?}"
+    );
     split.into_iter().map(|told| (told.0, told.1)).collect()
 }
 
@@ -47,11 +56,18 @@ fn every_event_of_the_api_is_told_by_its_name() {
         ("ping", EventKind::Ping),
         ("error", EventKind::Error),
         ("message", EventKind::Other),
-        ("content_block_delta_with_a_much_longer_name", EventKind::Other),
+        (
+            "content_block_delta_with_a_much_longer_name",
+            EventKind::Other,
+        ),
         ("", EventKind::Other),
     ] {
         for line in [format!("event: {name}"), format!("event:{name}")] {
-            assert_eq!(kinds(&format!("{line}\ndata: {{}}\n\n")), [(kind, true)], "{line}");
+            assert_eq!(
+                kinds(&format!("{line}\ndata: {{}}\n\n")),
+                [(kind, true)],
+                "{line}"
+            );
         }
     }
 }
@@ -71,7 +87,10 @@ fn lines_end_with_lf_crlf_or_a_lone_cr() {
 #[test]
 fn the_second_half_of_a_crlf_belongs_to_the_event_before_it() {
     let mut splitter = Splitter::new();
-    assert_eq!(splitter.push(b"event: ping\r\ndata: {}\r\n\r", |_| {}), Ok(24));
+    assert_eq!(
+        splitter.push(b"event: ping\r\ndata: {}\r\n\r", |_| {}),
+        Ok(24)
+    );
     assert!(!splitter.in_event());
     assert_eq!(splitter.push(b"", |_| {}), Ok(0));
     assert_eq!(splitter.push(b"\nevent", |_| {}), Ok(1));
@@ -80,8 +99,14 @@ fn the_second_half_of_a_crlf_belongs_to_the_event_before_it() {
 
 #[test]
 fn a_byte_order_mark_is_skipped_at_the_start_only() {
-    assert_eq!(kinds("\u{FEFF}event: ping\ndata: {}\n\n"), [(EventKind::Ping, true)]);
-    assert_eq!(kinds("\u{FEFF}data: {}\nevent: ping\n\n"), [(EventKind::Ping, true)]);
+    assert_eq!(
+        kinds("\u{FEFF}event: ping\ndata: {}\n\n"),
+        [(EventKind::Ping, true)]
+    );
+    assert_eq!(
+        kinds("\u{FEFF}data: {}\nevent: ping\n\n"),
+        [(EventKind::Ping, true)]
+    );
     assert_eq!(
         kinds("event: ping\ndata: {}\n\n\u{FEFF}event: ping\ndata: {}\n\n"),
         [(EventKind::Ping, true), (EventKind::Other, true)]
@@ -98,35 +123,69 @@ fn comments_and_other_fields_are_no_events_but_may_be_forwarded() {
 
 #[test]
 fn the_order_of_the_fields_does_not_matter_and_the_last_name_counts() {
-    assert_eq!(kinds("data: {}\n: note\nevent: message_stop\n\n"), [(EventKind::MessageStop, true)]);
-    assert_eq!(kinds("event: ping\nevent: error\ndata: {}\n\n"), [(EventKind::Error, true)]);
-    assert_eq!(kinds("event: ping\nevent\ndata: {}\n\n"), [(EventKind::Other, true)]);
+    assert_eq!(
+        kinds("data: {}\n: note\nevent: message_stop\n\n"),
+        [(EventKind::MessageStop, true)]
+    );
+    assert_eq!(
+        kinds("event: ping\nevent: error\ndata: {}\n\n"),
+        [(EventKind::Error, true)]
+    );
+    assert_eq!(
+        kinds("event: ping\nevent\ndata: {}\n\n"),
+        [(EventKind::Other, true)]
+    );
 }
 
 #[test]
 fn an_event_without_a_name_is_other() {
-    assert_eq!(kinds("data: {\"type\":\"message_stop\"}\n\n"), [(EventKind::Other, true)]);
+    assert_eq!(
+        kinds("data: {\"type\":\"message_stop\"}\n\n"),
+        [(EventKind::Other, true)]
+    );
     assert_eq!(kinds("data: [DONE]\n\n"), [(EventKind::Other, false)]);
     assert_eq!(kinds("data\n\n"), [(EventKind::Other, false)]);
 }
 
 #[test]
 fn several_data_lines_are_one_value() {
-    assert_eq!(kinds("event: ping\ndata: {\"a\":\ndata\ndata:1}\n\n"), [(EventKind::Ping, true)]);
-    assert_eq!(kinds("event: ping\ndata: {\"a\ndata: b\":1}\n\n"), [(EventKind::Ping, false)]);
+    assert_eq!(
+        kinds("event: ping\ndata: {\"a\":\ndata\ndata:1}\n\n"),
+        [(EventKind::Ping, true)]
+    );
+    assert_eq!(
+        kinds("event: ping\ndata: {\"a\ndata: b\":1}\n\n"),
+        [(EventKind::Ping, false)]
+    );
 }
 
 #[test]
 fn data_that_is_no_whole_object_is_told() {
-    for data in ["", "{", "{\"a\":\"}", "{\"a\":{}", "\"x\"", "{}}", "{\"text\":\"}\"", "<html>"] {
+    for data in [
+        "",
+        "{",
+        "{\"a\":\"}",
+        "{\"a\":{}",
+        "\"x\"",
+        "{}}",
+        "{\"text\":\"}\"",
+        "<html>",
+    ] {
         assert_eq!(
             kinds(&format!("event: content_block_delta\ndata: {data}\n\n")),
             [(EventKind::ContentBlockDelta, false)],
             "{data}"
         );
     }
-    assert_eq!(kinds("event: message_stop\n\n"), [(EventKind::MessageStop, false)]);
-    assert_eq!(kinds("event: ping\n\n"), [(EventKind::Ping, true)], "nothing to lose");
+    assert_eq!(
+        kinds("event: message_stop\n\n"),
+        [(EventKind::MessageStop, false)]
+    );
+    assert_eq!(
+        kinds("event: ping\n\n"),
+        [(EventKind::Ping, true)],
+        "nothing to lose"
+    );
 }
 
 #[test]
@@ -140,17 +199,26 @@ fn a_full_parse_finds_what_the_outline_does_not() {
 
 #[test]
 fn the_data_of_an_error_is_told_wherever_its_name_stands() {
-    for stream in ["event: error\ndata: {\"x\":1}\n\n", "data:{\"x\":1}\nevent:error\n\n"] {
+    for stream in [
+        "event: error\ndata: {\"x\":1}\n\n",
+        "data:{\"x\":1}\nevent:error\n\n",
+    ] {
         let chunks: Vec<&[u8]> = stream.as_bytes().chunks(3).collect();
         assert_eq!(tell(Splitter::new(), &chunks).0[0].2, b"{\"x\":1}");
     }
     let stream = "event: error\ndata: bad\ndata:  luck\n\n";
-    assert_eq!(tell(Splitter::new(), &[stream.as_bytes()]).0[0].2, b"bad\n luck");
+    assert_eq!(
+        tell(Splitter::new(), &[stream.as_bytes()]).0[0].2,
+        b"bad\n luck"
+    );
 }
 
 #[test]
 fn the_data_of_an_error_is_bounded() {
-    let stream = format!("event: error\ndata: {{\"x\":\"{}\"}}\n\n", "y".repeat(2 * MAX_ERROR_DATA));
+    let stream = format!(
+        "event: error\ndata: {{\"x\":\"{}\"}}\n\n",
+        "y".repeat(2 * MAX_ERROR_DATA)
+    );
     for splitter in [Splitter::new(), Splitter::new().with_full_parse(true)] {
         let told = tell(splitter, &[stream.as_bytes()]).0;
         assert_eq!((told[0].1, told[0].2.len()), (true, MAX_ERROR_DATA));
@@ -164,7 +232,9 @@ fn a_64_mib_line_is_refused_at_the_bound_and_not_kept() {
             let mut splitter = splitter.clone();
             splitter.push(head.as_bytes(), |_| {}).unwrap();
             let chunk = vec![b'x'; 64 << 10];
-            let pushed = (0..1024).take_while(|_| splitter.push(&chunk, |_| {}).is_ok()).count();
+            let pushed = (0..1024)
+                .take_while(|_| splitter.push(&chunk, |_| {}).is_ok())
+                .count();
             assert_eq!(pushed, 15, "{head}");
             assert_eq!(splitter.copy.capacity(), 0);
             assert!(splitter.push(b"\n\n", |_| {}).is_err(), "and stays refused");
@@ -205,16 +275,28 @@ fn line() -> impl Strategy<Value = String> {
 
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let end = prop_oneof![4 => Just("\n"), 1 => Just("\r\n"), 1 => Just("\r")];
-    vec((line(), end), 0..24)
-        .prop_map(|lines| lines.into_iter().map(|(line, end)| line + end).collect::<String>().into())
+    vec((line(), end), 0..24).prop_map(|lines| {
+        lines
+            .into_iter()
+            .map(|(line, end)| line + end)
+            .collect::<String>()
+            .into()
+    })
 }
 
 /// The whole of it, by splitting lines first and reading fields second.
 fn reference(stream: &[u8]) -> Vec<(EventKind, Vec<u8>, bool)> {
     let text = String::from_utf8(stream.to_vec()).unwrap();
-    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text).replace("\r\n", "\n").replace('\r', "\n");
+    let text = text
+        .strip_prefix('\u{FEFF}')
+        .unwrap_or(&text)
+        .replace("\r\n", "\n")
+        .replace('\r', "\n");
     let (mut events, mut kind, mut data) = (Vec::new(), None, None::<String>);
-    for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+    for line in text
+        .split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n'))
+    {
         if line.is_empty() {
             if kind.is_some() || data.is_some() {
                 let has_data = data.is_some();
