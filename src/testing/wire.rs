@@ -11,8 +11,8 @@ use super::fault::{At, Chunks, Fault, RetryAfter};
 use super::message::{Ask, Event, Message, quoted};
 use super::reply::{Framing, Kind, Pace, Reply};
 
-/// How long bytes sent before a cut get to arrive; see [`Fault::Cut`].
-const CUT_GRACE: Duration = Duration::from_millis(5);
+/// How long bytes get to leave and to arrive before their connection breaks; see [`Fault::Cut`].
+const GRACE: Duration = Duration::from_millis(5);
 
 /// What the connection has to do for a call.
 #[derive(Debug)]
@@ -152,6 +152,8 @@ fn whole(
     }
     frames.push(&bytes);
     let body = match last {
+        // hyper drops what it has not sent yet when a body ends short of its length.
+        Some(Fault::End) => frames.end(&[Step::Pause(GRACE)]),
         Some(fault) => frames.end(last_steps(fault)),
         None => frames.end(&[]),
     };
@@ -251,7 +253,7 @@ fn place(events: &[Event], pings: usize, at: At) -> Place {
 /// The end of a body that a fault ends.
 fn last_steps(fault: &Fault) -> &'static [Step] {
     match fault {
-        Fault::Cut => &[Step::Pause(CUT_GRACE), Step::Reset],
+        Fault::Cut => &[Step::Pause(GRACE), Step::Reset],
         Fault::Stall => &[Step::Stall],
         Fault::End | Fault::Error { .. } | Fault::Malformed => &[],
     }
