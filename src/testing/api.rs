@@ -88,7 +88,7 @@ impl Endpoint {
                 let models = state
                     .models
                     .clone()
-                    .unwrap_or_else(|| state.scripts().models());
+                    .unwrap_or_else(|| state.schedule().models());
                 let end = |id: Option<&String>| id.map_or("null".into(), |id| quoted(id));
                 let (first, last) = (end(models.first()), end(models.last()));
                 let infos: Vec<String> = models.iter().map(|id| model_info(id)).collect();
@@ -115,15 +115,12 @@ pub(super) fn decide(
     upload: &Upload,
     now: Instant,
 ) -> (Endpoint, Arc<Reply>) {
-    let (endpoint, fault) = match route(head, upload) {
-        Ok(endpoint) => (endpoint, None),
-        Err((endpoint, reply)) => (endpoint, Some(reply)),
-    };
+    let (endpoint, refusal) = route(head, upload);
     if !state.keys.accept(&head.headers) {
         return (endpoint, Arc::new(Reply::unauthorized()));
     }
-    if let Some(fault) = fault {
-        return (endpoint, Arc::new(fault));
+    if let Some(refusal) = refusal {
+        return (endpoint, Arc::new(refusal));
     }
     if let (Some(known), Some(model)) = (&state.models, endpoint.model()) {
         if !known.iter().any(|known| known == model) {
@@ -132,49 +129,44 @@ pub(super) fn decide(
     }
     let model = endpoint.model().filter(|_| endpoint.is_call());
     let path = head.uri.path();
-    let scripted = state.scripts().decide(model, path, endpoint.is_call(), now);
-    let reply = match (scripted, &endpoint) {
-        (Some(reply), _) => reply,
-        (None, Endpoint::Other) => Arc::new(Reply::error(404, "not_found_error", "Not found")),
-        (None, _) => Arc::new(Reply::ok()),
-    };
+    let scripted = state
+        .schedule()
+        .decide(model, path, endpoint.is_call(), now);
+    let reply = scripted.unwrap_or_else(|| match endpoint {
+        Endpoint::Other => Arc::new(Reply::error(404, "not_found_error", "Not found")),
+        _ => Arc::new(Reply::ok()),
+    });
     (endpoint, reply)
 }
 
-type Routed = Result<Endpoint, (Endpoint, Reply)>;
-
-fn route(head: &request::Parts, upload: &Upload) -> Routed {
-    let (method, model_id) = match head.uri.path() {
-        "/v1/messages" | "/v1/messages/count_tokens" => (Method::POST, None),
-        "/v1/models" => (Method::GET, None),
-        path => match path.strip_prefix("/v1/models/") {
-            Some(id) if !id.is_empty() && !id.contains('/') => (Method::GET, Some(id)),
-            _ => return Ok(Endpoint::Other),
+/// The endpoint, and the API's own refusal of a request that has not its form.
+fn route(head: &request::Parts, upload: &Upload) -> (Endpoint, Option<Reply>) {
+    let path = head.uri.path();
+    let (method, (endpoint, refusal)) = match path {
+        "/v1/messages" => (Method::POST, messages(head, upload)),
+        "/v1/messages/count_tokens" => {
+            let (messages, refusal) = messages(head, upload);
+            let model = messages.model().map(ToOwned::to_owned);
+            (Method::POST, (Endpoint::CountTokens { model }, refusal))
+        }
+        "/v1/models" => (Method::GET, (Endpoint::Models, None)),
+        _ => match path.strip_prefix("/v1/models/") {
+            Some(id) if !id.is_empty() && !id.contains('/') => {
+                (Method::GET, (Endpoint::Model(id.to_owned()), None))
+            }
+            _ => return (Endpoint::Other, None),
         },
     };
-    if head.method != method {
-        let reply = Reply::error(405, "invalid_request_error", "Method not allowed");
-        return Err((Endpoint::Other, reply));
-    }
-    match (head.uri.path(), model_id) {
-        (_, Some(id)) => Ok(Endpoint::Model(id.to_owned())),
-        ("/v1/models", None) => Ok(Endpoint::Models),
-        ("/v1/messages", None) => messages(head, upload),
-        _ => messages(head, upload)
-            .map(count_tokens)
-            .map_err(|(at, why)| (count_tokens(at), why)),
+    if head.method == method {
+        (endpoint, refusal)
+    } else {
+        let refusal = Reply::error(405, "invalid_request_error", "Method not allowed");
+        (Endpoint::Other, Some(refusal))
     }
 }
 
-fn count_tokens(messages: Endpoint) -> Endpoint {
-    match messages {
-        Endpoint::Messages { model, .. } => Endpoint::CountTokens { model },
-        other => other,
-    }
-}
-
-/// Reads what a Messages body says; an error where the API would refuse it for its form.
-fn messages(head: &request::Parts, upload: &Upload) -> Routed {
+/// Reads what a Messages body says.
+fn messages(head: &request::Parts, upload: &Upload) -> (Endpoint, Option<Reply>) {
     let unread = Endpoint::Messages {
         model: None,
         stream: false,
@@ -183,13 +175,14 @@ fn messages(head: &request::Parts, upload: &Upload) -> Routed {
         Upload::Whole(body) => body,
         Upload::TooLarge => {
             let message = "Request exceeds the maximum size";
-            return Err((unread, Reply::error(413, "request_too_large", message)));
+            return (
+                unread,
+                Some(Reply::error(413, "request_too_large", message)),
+            );
         }
         Upload::Broken => {
-            return Err((
-                unread,
-                Reply::invalid_request("The request body could not be read"),
-            ));
+            let refusal = Reply::invalid_request("The request body could not be read");
+            return (unread, Some(refusal));
         }
     };
     if head
@@ -197,24 +190,28 @@ fn messages(head: &request::Parts, upload: &Upload) -> Routed {
         .get(CONTENT_ENCODING)
         .is_some_and(|encoding| encoding != "identity")
     {
-        return Ok(unread);
+        return (unread, None);
     }
     let json: Value = match serde_json::from_slice(body) {
         Ok(json) => json,
         Err(error) => {
             let message = format!("The request body is not valid JSON: {error}");
-            return Err((unread, Reply::invalid_request(message)));
+            return (unread, Some(Reply::invalid_request(message)));
         }
     };
-    match json.get("model") {
-        Some(Value::String(model)) => Ok(Endpoint::Messages {
-            model: Some(model.clone()),
-            stream: json.get("stream").and_then(Value::as_bool).unwrap_or(false),
-        }),
-        Some(_) => Err((
-            unread,
-            Reply::invalid_request("model: Input should be a valid string"),
-        )),
-        None => Err((unread, Reply::invalid_request("model: Field required"))),
-    }
+    let refusal = match json.get("model") {
+        Some(Value::String(model)) => {
+            let stream = json.get("stream").and_then(Value::as_bool).unwrap_or(false);
+            return (
+                Endpoint::Messages {
+                    model: Some(model.clone()),
+                    stream,
+                },
+                None,
+            );
+        }
+        Some(_) => "model: Input should be a valid string",
+        None => "model: Field required",
+    };
+    (unread, Some(Reply::invalid_request(refusal)))
 }

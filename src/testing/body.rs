@@ -78,7 +78,8 @@ impl Body for ScriptedBody {
                     self.pause(every);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                // Pending without a waker is right: what ends this wait is the connection, which is polled by its socket.
+                // Pending without a waker is right: what ends this wait is the connection, which is
+                // polled by its socket.
                 Some(Step::Reset) => {
                     self.hang_up.notify_one();
                     self.steps.push_front(Step::Stall);

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 /// Where in an answer a [`Fault`] strikes.
 ///
-/// Positions are those of a stream. In an answer that is no stream, `Start` and `Ping` mean before the first byte of the
-/// body, and everything else means after half of its bytes.
+/// Positions are those of a stream. In an answer that is no stream, `Start` and `Ping` mean before
+/// the first byte of the body, and everything else means after half of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum At {
     /// After the head, before any event.
     Start,
-    /// After the pings that come before `message_start`: one, or as many as [`Reply::pings`](super::Reply::pings) says.
+    /// After the pings that come before `message_start`: one, or as many as
+    /// [`Reply::pings`](super::Reply::pings) says.
     Ping,
     /// After `message_start`.
     MessageStart,
@@ -29,22 +30,32 @@ pub enum At {
 pub enum Fault {
     /// The connection is reset: the client's read fails.
     ///
-    /// What was sent is given 5 ms to arrive first, since some systems throw away what a reset overtakes.
+    /// What was sent is given 5 ms to arrive first, since some systems throw away what a reset
+    /// overtakes.
     Cut,
-    /// The body ends as if it were whole. An answer with a `content-length` ends short of it, which HTTP clients report as
-    /// an error; a stream ends cleanly, which they do not.
+    /// The body ends as if it were whole. An answer with a `content-length` ends short of it, which
+    /// HTTP clients report as an error; a stream ends cleanly, which they do not.
     End,
     /// Nothing more comes, and the connection stays open until the client leaves.
     Stall,
-    /// An `error` event, and the end of the stream. An answer that is no stream is a whole error object under status 200.
+    /// Nothing comes for this long; then the answer goes on.
+    Pause(Duration),
+    /// Nothing but pings comes any more, this far apart, and the connection stays open until the
+    /// client leaves. An answer that is no stream stalls.
+    OnlyPings {
+        /// The pause between two pings, more than zero.
+        every: Duration,
+    },
+    /// An `error` event, and the end of the stream. An answer that is no stream is a whole error
+    /// object under status 200.
     Error {
         /// `error.type`, as in `overloaded_error`.
         kind: String,
         /// `error.message`.
         message: String,
     },
-    /// An event whose data is not JSON, after which the stream goes on. An answer that is no stream is a body that is not
-    /// JSON, of the right length.
+    /// An event whose data is not JSON, after which the stream goes on. An answer that is no stream
+    /// is a body that is not JSON, of the right length.
     Malformed,
 }
 
@@ -78,8 +89,8 @@ pub enum RetryAfter {
     Seconds(u64),
     /// `retry-after: 0.25`.
     Fraction(f64),
-    /// `retry-after: Tue, 24 Nov 2026 08:00:00 GMT`, this long after the moment of the answer. A date has whole seconds:
-    /// the wait it tells is up to 1 s shorter.
+    /// `retry-after: Tue, 24 Nov 2026 08:00:00 GMT`, this long after the moment of the answer. A
+    /// date has whole seconds: the wait it tells is up to 1 s shorter.
     DateIn(Duration),
     /// `retry-after: Tue, 24 Nov 2026 08:00:00 GMT`, this long before the moment of the answer.
     DateAgo(Duration),
@@ -98,6 +109,7 @@ pub enum Chunks {
     PerEvent,
     /// All events that no pause separates in one frame.
     Together,
-    /// Frames of this many bytes (the last may be shorter), across the borders of events; 1 is the hardest.
+    /// Frames of this many bytes (the last may be shorter), across the borders of events; 1 is the
+    /// hardest.
     Bytes(usize),
 }

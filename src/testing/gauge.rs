@@ -19,8 +19,12 @@ impl Default for Gauge {
 
 impl Gauge {
     pub(super) fn hold(&self) -> Held {
-        self.0.send_modify(|count| *count = count.saturating_add(1));
+        self.add_one();
         Held(self.clone())
+    }
+
+    pub(super) fn add_one(&self) {
+        self.0.send_modify(|count| *count = count.saturating_add(1));
     }
 
     pub(super) fn get(&self) -> usize {

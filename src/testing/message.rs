@@ -1,6 +1,7 @@
 //! A whole Message, written as JSON or as the events of a stream.
 //!
-//! Everything is written by hand in the order the API uses, so that what a test reads looks like what it will meet.
+//! Everything is written by hand in the order the API uses, so that what a test reads looks like
+//! what it will meet.
 
 use serde_json::Value;
 
@@ -117,13 +118,13 @@ impl Message {
             .map(|(i, block)| block.json(ask, i))
             .collect();
         let usage = self.usage(ask, self.output());
-        self.envelope(ask, &content.join(","), &quoted(&self.stop_reason), &usage)
+        Self::envelope(ask, &content.join(","), &quoted(&self.stop_reason), &usage)
     }
 
-    /// The message as the events of a stream, `message_start` to `message_stop`, with the one ping the API sends after the
-    /// first block has begun.
+    /// The message as the events of a stream, `message_start` to `message_stop`, with the one ping
+    /// the API sends after the first block has begun.
     pub(super) fn events(&self, ask: &Ask) -> Vec<Event> {
-        let start = self.envelope(ask, "", "null", &self.usage(ask, 1));
+        let start = Self::envelope(ask, "", "null", &self.usage(ask, 1));
         let start = format!(r#"{{"type":"message_start","message":{start}}}"#);
         let mut events = vec![Event::new("message_start", start)];
         for (index, block) in self.blocks.iter().enumerate() {
@@ -153,7 +154,7 @@ impl Message {
         events
     }
 
-    fn envelope(&self, ask: &Ask, content: &str, stop_reason: &str, usage: &str) -> String {
+    fn envelope(ask: &Ask, content: &str, stop_reason: &str, usage: &str) -> String {
         let (id, model) = (quoted(&ask.message_id), quoted(&ask.model));
         format!(
             r#"{{"id":{id},"type":"message","role":"assistant","model":{model},"content":[{content}],"stop_reason":{stop_reason},"stop_sequence":null,"usage":{usage}}}"#
@@ -248,7 +249,8 @@ pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// `text` in exactly `pieces` parts of about the same number of characters; parts are empty where it is too short.
+/// `text` in exactly `pieces` parts of about the same number of characters; parts are empty where
+/// it is too short.
 fn split_evenly(text: &str, pieces: usize) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let mut rest = chars.as_slice();

@@ -1,18 +1,16 @@
 //! Which reply a call gets: rules by number of call or by time.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::reply::Reply;
 
 /// A list of rules; the first that matches a call says how it is answered.
 ///
-/// A call that no rule matches is answered with [`Reply::ok`]. A single [`Reply`] is a script too: always that.
+/// A call that no rule matches is answered with [`Reply::ok`]. A single [`Reply`] is a script too:
+/// always that.
 ///
 /// ```
 /// use std::time::Duration;
@@ -87,7 +85,8 @@ impl Script {
             .fold(Self::new(), |script, (n, reply)| script.calls(n..=n, reply))
     }
 
-    /// Answers calls by their number, counted from 0 over all calls this script has decided since it was set.
+    /// Answers calls by their number, counted from 0 over all calls this script has decided since
+    /// it was set.
     pub fn calls(self, numbers: impl RangeBounds<u64>, reply: Reply) -> Self {
         let after = |number: u64| number.saturating_add(1);
         self.rule(When::Calls(Span::new(&numbers, 0, after)), reply)
@@ -113,7 +112,8 @@ impl Script {
         self
     }
 
-    fn reply(&self, number: u64, time: Duration) -> Option<&Arc<Reply>> {
+    /// What the first rule that matches says.
+    pub(super) fn reply(&self, number: u64, time: Duration) -> Option<&Arc<Reply>> {
         let matches = |rule: &&Rule| match &rule.when {
             When::Always => true,
             When::Calls(span) => span.holds(number),
@@ -122,7 +122,8 @@ impl Script {
         self.rules.iter().find(matches).map(|rule| &rule.reply)
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// What makes this script impossible to play.
+    pub(super) fn check(&self) -> Result<(), String> {
         for (index, rule) in self.rules.iter().enumerate() {
             let empty = match &rule.when {
                 When::Always => None,
@@ -164,6 +165,13 @@ pub struct ScriptError {
 }
 
 impl ScriptError {
+    pub(super) fn new(target: Option<&str>, problem: String) -> Self {
+        Self {
+            target: target.map(ToOwned::to_owned),
+            problem,
+        }
+    }
+
     /// The model or path the script is for; `None` for the default script.
     pub fn target(&self) -> Option<&str> {
         self.target.as_deref()
@@ -180,206 +188,3 @@ impl fmt::Display for ScriptError {
 }
 
 impl std::error::Error for ScriptError {}
-
-/// A script and the number of calls it has decided.
-#[derive(Debug, Default)]
-struct Playing {
-    script: Script,
-    calls: u64,
-}
-
-impl Playing {
-    fn next(&mut self, time: Duration) -> Option<Arc<Reply>> {
-        let number = self.calls;
-        self.calls = self.calls.saturating_add(1);
-        self.script.reply(number, time).cloned()
-    }
-}
-
-/// All scripts of a server and their clock.
-#[derive(Debug)]
-pub(super) struct Scripts {
-    zero: Instant,
-    default: Playing,
-    by_target: HashMap<String, Playing>,
-}
-
-impl Scripts {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            zero: now,
-            default: Playing::default(),
-            by_target: HashMap::new(),
-        }
-    }
-
-    pub(super) fn reset_clock(&mut self, now: Instant) {
-        self.zero = now;
-    }
-
-    pub(super) fn set(&mut self, target: &str, script: Script) -> Result<(), ScriptError> {
-        let error = |problem: String| ScriptError {
-            target: Some(target.to_owned()),
-            problem,
-        };
-        if target.is_empty() {
-            return Err(error("the name of a model or path is empty".into()));
-        }
-        script.check().map_err(error)?;
-        self.by_target
-            .insert(target.to_owned(), Playing { script, calls: 0 });
-        Ok(())
-    }
-
-    pub(super) fn set_default(&mut self, script: Script) -> Result<(), ScriptError> {
-        let error = |problem| ScriptError {
-            target: None,
-            problem,
-        };
-        script.check().map_err(error)?;
-        self.default = Playing { script, calls: 0 };
-        Ok(())
-    }
-
-    pub(super) fn set_all(&mut self, script: Script) -> Result<(), ScriptError> {
-        self.set_default(script)?;
-        self.by_target.clear();
-        Ok(())
-    }
-
-    /// The models that have scripts, in order of their names.
-    pub(super) fn models(&self) -> Vec<String> {
-        let models = self
-            .by_target
-            .keys()
-            .filter(|target| !target.starts_with('/'));
-        let mut models: Vec<String> = models.cloned().collect();
-        models.sort_unstable();
-        models
-    }
-
-    /// The reply to a request, or `None` where no rule has a word: its model's script goes before its path's, and the default
-    /// script decides the calls (requests to Messages) that have neither.
-    pub(super) fn decide(
-        &mut self,
-        model: Option<&str>,
-        path: &str,
-        is_call: bool,
-        now: Instant,
-    ) -> Option<Arc<Reply>> {
-        let time = now.saturating_duration_since(self.zero);
-        if let Some(playing) = model.and_then(|model| self.by_target.get_mut(model)) {
-            return playing.next(time);
-        }
-        if let Some(playing) = self.by_target.get_mut(path) {
-            return playing.next(time);
-        }
-        if is_call {
-            self.default.next(time)
-        } else {
-            None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MODEL: Option<&str> = Some("a");
-    const PATH: &str = "/v1/messages";
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    fn texts(scripts: &mut Scripts, now: Instant, times: &[u64]) -> Vec<String> {
-        let decide =
-            |time: &u64| format!("{:?}", scripts.decide(MODEL, PATH, true, now + ms(*time)));
-        times.iter().map(decide).collect()
-    }
-
-    #[test]
-    fn rules_by_number_take_calls_in_order_and_leave_the_rest_to_later_rules() {
-        let now = Instant::now();
-        let mut scripts = Scripts::new(now);
-        let script = Script::new()
-            .calls(1..=2, Reply::reset())
-            .always(Reply::hang());
-        scripts.set("a", script).unwrap();
-        let seen = texts(&mut scripts, now, &[0, 0, 0, 0]);
-        let resets: Vec<bool> = seen.iter().map(|reply| reply.contains("Reset")).collect();
-        assert_eq!(resets, [false, true, true, false]);
-    }
-
-    #[test]
-    fn rules_by_time_start_at_their_start_and_stop_before_their_end() {
-        let now = Instant::now();
-        let mut scripts = Scripts::new(now);
-        scripts
-            .set_default(Script::new().during(ms(10)..ms(20), Reply::reset()))
-            .unwrap();
-        let seen = texts(&mut scripts, now, &[9, 10, 19, 20]);
-        let resets: Vec<bool> = seen.iter().map(|reply| reply.contains("Reset")).collect();
-        assert_eq!(resets, [false, true, true, false]);
-        scripts.reset_clock(now + ms(100));
-        assert!(texts(&mut scripts, now, &[111])[0].contains("Reset"));
-    }
-
-    #[test]
-    fn a_models_script_goes_before_its_paths_and_the_default() {
-        let now = Instant::now();
-        let mut scripts = Scripts::new(now);
-        scripts.set_default(Reply::hang().into()).unwrap();
-        assert!(texts(&mut scripts, now, &[0])[0].contains("Hang"));
-        scripts.set(PATH, Reply::reset().into()).unwrap();
-        assert!(texts(&mut scripts, now, &[0])[0].contains("Reset"));
-        scripts.set("a", Script::new()).unwrap();
-        assert_eq!(texts(&mut scripts, now, &[0]), ["None"]);
-        assert!(scripts.decide(None, "/v1/models", now).is_none());
-    }
-
-    #[test]
-    fn a_script_that_cannot_be_played_is_refused_with_its_place() {
-        let mut scripts = Scripts::new(Instant::now());
-        let mut said =
-            |target: &str, script: Script| scripts.set(target, script).unwrap_err().to_string();
-        assert_eq!(
-            said("", Script::new()),
-            "script for ``: the name of a model or path is empty"
-        );
-        #[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
-        let empty = Script::new().calls(3..2, Reply::ok());
-        assert_eq!(
-            said("a", empty),
-            "script for `a`: rule 0: calls 3..2 is an empty range"
-        );
-        let empty = Script::new()
-            .always(Reply::ok())
-            .during(ms(5)..ms(5), Reply::ok());
-        assert_eq!(
-            said("a", empty),
-            "script for `a`: rule 1: the time 5ms..5ms is an empty range"
-        );
-        for (reply, word) in [
-            (Reply::status(99), "99 is no final status"),
-            (Reply::status(101), "101 is no final status"),
-            (Reply::ok().header("a b", "c"), "`a b: c` is no header"),
-            (Reply::ok().deltas(0), "one delta or more"),
-            (
-                Reply::overloaded().text("x"),
-                "a text belongs to a successful answer",
-            ),
-            (Reply::ok().code("x"), "a code belongs to an error"),
-            (Reply::ok().body("x"), "a body of bytes belongs to"),
-            (Reply::only_pings(Duration::ZERO), "pings need a pause"),
-            (
-                Reply::ok().chunks(super::super::Chunks::Bytes(0)),
-                "frames of no bytes",
-            ),
-        ] {
-            let said = said("a", reply.into());
-            assert!(said.contains(word), "{said}");
-        }
-    }
-}

@@ -25,7 +25,8 @@ const SECRETS: [&str; 5] = [
 
 /// A request as the fake Claude read it.
 ///
-/// `Debug` shows neither keys (the values of `x-api-key`, `authorization` and the like are marked as sensitive) nor the body.
+/// `Debug` shows neither keys (the values of `x-api-key`, `authorization` and the like are marked
+/// as sensitive) nor the body.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Seen {
@@ -110,7 +111,6 @@ struct Kept {
     requests: VecDeque<Seen>,
     bytes: usize,
     by_model: HashMap<String, usize>,
-    calls: usize,
 }
 
 impl Log {
@@ -125,11 +125,8 @@ impl Log {
     /// Remembers a request; `is_call` where it is one of Messages.
     pub(super) fn record(&self, seen: Seen, is_call: bool) {
         let mut kept = self.lock();
-        if is_call {
-            kept.calls = kept.calls.saturating_add(1);
-            if let Some(model) = &seen.model {
-                kept.count(model);
-            }
+        if let Some(model) = seen.model.as_ref().filter(|_| is_call) {
+            kept.count(model);
         }
         kept.bytes = kept.bytes.saturating_add(seen.body.len());
         kept.requests.push_back(seen);
@@ -139,7 +136,10 @@ impl Log {
             };
             kept.bytes = kept.bytes.saturating_sub(oldest.body.len());
         }
-        self.calls.set(kept.calls);
+        drop(kept);
+        if is_call {
+            self.calls.add_one();
+        }
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -151,8 +151,7 @@ impl Log {
     }
 
     pub(super) fn clear(&self) {
-        let mut kept = self.lock();
-        *kept = Kept::default();
+        *self.lock() = Kept::default();
         self.calls.set(0);
     }
 

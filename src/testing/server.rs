@@ -21,20 +21,21 @@ use tokio::time::Instant;
 use super::api::{self, Keys, Upload};
 use super::body::ScriptedBody;
 use super::gauge::Gauge;
-use super::script::Scripts;
+use super::schedule::Schedule;
 use super::seen::{Log, Seen};
 use super::wire::{self, Answer};
 
 /// A pause after a failed accept, which mostly means that the process is out of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 
-/// Numbers of requests and messages are never used twice in a process, so that ids are unique across servers.
+/// Numbers of requests and messages are never used twice in a process, so that ids are unique
+/// across servers.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 /// What all connections of a server share.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) scripts: Mutex<Scripts>,
+    pub(super) schedule: Mutex<Schedule>,
     pub(super) log: Log,
     pub(super) models: Option<Vec<String>>,
     pub(super) keys: Keys,
@@ -44,8 +45,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn scripts(&self) -> MutexGuard<'_, Scripts> {
-        self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,7 +70,8 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>) {
 
 async fn connection(stream: TcpStream, state: Arc<State>, number: u64) {
     let _open = state.connections.hold();
-    // Without it a stream of small frames takes 40 ms for each; without success the bytes are still right.
+    // Without it a stream of small frames takes 40 ms for each; without success the bytes are still
+    // right.
     let _ = stream.set_nodelay(true);
     let hang_up = Arc::new(Notify::new());
     let service =
@@ -84,7 +86,8 @@ async fn connection(stream: TcpStream, state: Arc<State>, number: u64) {
 
 /// Makes the drop of the socket a reset instead of an orderly end.
 fn reset(stream: &TcpStream) {
-    // tokio's `set_zero_linger` is newer than the oldest tokio this crate builds with. A linger of zero never blocks.
+    // tokio's `set_zero_linger` is newer than the oldest tokio this crate builds with. A linger of
+    // zero never blocks.
     #[allow(deprecated, reason = "deprecated in new versions only")]
     let _: io::Result<()> = stream.set_linger(Some(Duration::ZERO));
 }
