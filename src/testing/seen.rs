@@ -38,11 +38,11 @@ pub struct Seen {
     pub method: Method,
     /// The path, with the query if there was one.
     pub path: String,
-    /// The `model` of a Messages or `count_tokens` body.
+    /// The `model` of a Messages or `count_tokens` body, or the id in the path of a model.
     pub model: Option<String>,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body as it arrived; empty if it was larger than the limit.
+    /// The body as it arrived; empty if it was larger than the limit or broke off.
     pub body: Bytes,
 }
 

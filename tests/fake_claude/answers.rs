@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 use tower_claude::testing::{FakeClaude, Reply, RetryAfter};
 
 use super::client::{End, SILENCE, SONNET, answer, call, client, is_reset, ms, send};
+
 #[tokio::test]
 async fn a_json_answer_is_a_message_of_the_model_asked_for() {
     let reply = Reply::ok()
@@ -247,6 +248,13 @@ async fn any_status_body_and_header_can_be_sent() {
         (418, json!({"a": 1}))
     );
     assert_eq!(plain.headers.get_all("x-a").iter().count(), 2);
+    let own = Reply::ok()
+        .header("content-type", "text/plain")
+        .header("request-id", "mine");
+    let own = answer(own, false).await;
+    for (name, value) in [("content-type", "text/plain"), ("request-id", "mine")] {
+        assert!(own.headers.get_all(name).iter().eq([value]));
+    }
     for status in [204, 304, 302, 520] {
         let empty = answer(Reply::status(status), false).await;
         assert_eq!((empty.status.as_u16(), empty.end), (status, End::Clean));
@@ -274,8 +282,10 @@ async fn a_hanging_call_gets_no_head_and_is_over_when_its_client_leaves() {
         .start()
         .await
         .unwrap();
-    let (client, request) = (client(), call(&claude, SONNET, true));
-    assert!(timeout(SILENCE, client.request(request)).await.is_err());
+    let mut waiting = tokio::spawn(client().request(call(&claude, SONNET, true)));
+    claude.wait_for_calls(1).await;
+    assert!(timeout(SILENCE, &mut waiting).await.is_err());
+    waiting.abort();
     claude.wait_until_idle().await;
     assert_eq!((claude.calls(), claude.in_flight()), (1, 0));
 }

@@ -3,20 +3,24 @@
 use serde_json::Value;
 use tower_claude::testing::{At, Fault, Reply};
 
-use super::client::{End, answer, faulty, ms};
+use super::client::{End, answer, faulty, ms, silent_after};
+
 #[tokio::test]
 async fn a_json_answer_can_end_stall_or_break_short_of_its_length() {
     let whole = answer(Reply::ok().deltas(4), false).await.text().len();
-    for (fault, end) in [
-        (Fault::Cut, End::Reset),
-        (Fault::End, End::Short),
-        (Fault::Stall, End::Silent),
-    ] {
+    for (fault, end) in [(Fault::Cut, End::Reset), (Fault::End, End::Short)] {
         for (at, expected) in [(At::Start, 0), (At::Deltas(2), whole / 2)] {
             let short = faulty(at, fault.clone(), false).await;
             assert_eq!(short.header("content-length"), whole.to_string());
             assert_eq!((short.text().len(), &short.end), (expected, &end));
         }
+    }
+    for (at, frames, expected) in [(At::Start, 0, 0), (At::Deltas(2), 1, whole / 2)] {
+        let reply = Reply::ok().deltas(4).fail(at, Fault::Stall);
+        assert_eq!(
+            silent_after(frames, reply, false).await.text().len(),
+            expected
+        );
     }
 }
 

@@ -52,8 +52,6 @@ pub(crate) enum End {
     Reset,
     /// The body ended short of its length.
     Short,
-    /// Nothing came for `SILENCE`.
-    Silent,
 }
 
 impl Answer {
@@ -89,12 +87,11 @@ pub(crate) async fn read(response: http::Response<Incoming>) -> Answer {
     let (head, mut body) = response.into_parts();
     let mut frames = Vec::new();
     let end = loop {
-        match timeout(SILENCE * 4, body.frame()).await {
-            Err(_) => break End::Silent,
-            Ok(None) => break End::Clean,
-            Ok(Some(Ok(frame))) => frames.push(frame.into_data().unwrap()),
-            Ok(Some(Err(error))) if is_reset(&error) => break End::Reset,
-            Ok(Some(Err(_))) => break End::Short,
+        match body.frame().await {
+            None => break End::Clean,
+            Some(Ok(frame)) => frames.push(frame.into_data().unwrap()),
+            Some(Err(error)) if is_reset(&error) => break End::Reset,
+            Some(Err(_)) => break End::Short,
         }
     };
     Answer {
@@ -123,6 +120,34 @@ pub(crate) async fn answer(reply: Reply, stream: bool) -> Answer {
         .await
         .unwrap();
     send(call(&claude, SONNET, stream)).await.unwrap()
+}
+
+/// The answer of a server that always gives this reply, which falls silent after this many frames.
+pub(crate) async fn silent_after(frames: usize, reply: Reply, stream: bool) -> Answer {
+    let claude = FakeClaude::builder()
+        .default_script(reply)
+        .start()
+        .await
+        .unwrap();
+    let response = client()
+        .request(call(&claude, SONNET, stream))
+        .await
+        .unwrap();
+    let (head, mut body) = response.into_parts();
+    let mut seen = Vec::new();
+    for _ in 0..frames {
+        seen.push(body.frame().await.unwrap().unwrap().into_data().unwrap());
+    }
+    assert!(
+        timeout(SILENCE, body.frame()).await.is_err(),
+        "not silent after {frames} frames"
+    );
+    Answer {
+        status: head.status,
+        headers: head.headers,
+        frames: seen,
+        end: End::Clean,
+    }
 }
 
 pub(crate) async fn faulty(at: At, fault: Fault, stream: bool) -> Answer {

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use tower_claude::testing::{At, FakeClaude, Fault, Reply, Script, ScriptError, StartError};
 
 use super::client::{HAIKU, SONNET, call, ms, send};
+
 #[tokio::test]
 async fn a_script_by_number_changes_the_answer_from_call_to_call() {
     let script = Script::sequence([Reply::overloaded(), Reply::server_error()])

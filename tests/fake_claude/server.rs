@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tower_claude::testing::{FakeClaude, Reply};
 
 use super::client::{HAIKU, SONNET, call, client, get, post, read, send};
+
 #[tokio::test]
 async fn tokens_are_counted_and_models_are_listed() {
     let claude = FakeClaude::builder()
@@ -81,8 +82,9 @@ async fn other_paths_and_methods_are_refused_in_the_shape_of_the_api() {
 }
 
 #[tokio::test]
-async fn a_path_can_have_a_script_of_its_own() {
+async fn a_path_can_have_a_script_of_its_own_and_a_models_is_for_messages_only() {
     let claude = FakeClaude::builder()
+        .on(HAIKU, Reply::server_error())
         .on("/v1/messages/count_tokens", Reply::overloaded())
         .on(
             "/v1/messages/batches",
@@ -96,6 +98,16 @@ async fn a_path_can_have_a_script_of_its_own() {
         .await
         .unwrap();
     assert_eq!(counted.status, 529);
+    let request = post(
+        &claude,
+        "/v1/messages/count_tokens",
+        json!({"model": HAIKU}).to_string(),
+    );
+    assert_eq!(send(request).await.unwrap().status, 529);
+    let model = send(get(&claude, "/v1/models/claude-haiku-5-5"))
+        .await
+        .unwrap();
+    assert_eq!(model.status, 200);
     let batch = send(post(&claude, "/v1/messages/batches", "{}"))
         .await
         .unwrap();

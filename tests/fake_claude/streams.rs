@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tower_claude::testing::{At, Chunks, FakeClaude, Fault, Reply};
 
-use super::client::{Answer, End, SILENCE, SONNET, answer, call, client, faulty, ms};
+use super::client::{Answer, End, SONNET, answer, call, client, faulty, ms, silent_after};
+
 #[tokio::test]
 async fn an_error_event_can_come_first_after_a_ping_or_in_the_middle() {
     let first = faulty(At::Start, Fault::overloaded(), true).await;
@@ -73,14 +74,13 @@ async fn a_truncated_stream_ends_cleanly_without_message_stop() {
 
 #[tokio::test]
 async fn a_stall_keeps_the_connection_open_and_silent() {
-    let stalled = answer(Reply::stall(), true).await;
-    assert_eq!((stalled.status.as_u16(), stalled.frames.len()), (200, 0));
-    assert_eq!(stalled.end, End::Silent);
-    let stalled = faulty(At::Deltas(2), Fault::Stall, true).await;
-    assert_eq!(
-        (stalled.count("content_block_delta"), stalled.end),
-        (2, End::Silent)
-    );
+    assert_eq!(silent_after(0, Reply::stall(), true).await.status, 200);
+    let reply = Reply::ok().deltas(4).fail(At::Deltas(2), Fault::Stall);
+    let stalled = silent_after(3 + 2, reply, true).await;
+    assert_eq!(stalled.count("content_block_delta"), 2);
+    let reply = Reply::ok().deltas(4).fail(At::MidDelta(0), Fault::Stall);
+    let stalled = silent_after(3 + 1, reply, true).await;
+    assert!(stalled.events().1.starts_with("event: content_block_delta"));
 }
 
 #[tokio::test]
@@ -98,11 +98,7 @@ async fn a_malformed_event_is_one_event_whose_data_is_not_json() {
 
 #[tokio::test]
 async fn half_an_event_can_be_the_last_that_comes() {
-    for (fault, end) in [
-        (Fault::Cut, End::Reset),
-        (Fault::End, End::Clean),
-        (Fault::Stall, End::Silent),
-    ] {
+    for (fault, end) in [(Fault::Cut, End::Reset), (Fault::End, End::Clean)] {
         let half = faulty(At::MidDelta(1), fault, true).await;
         let (_, rest) = half.events();
         assert_eq!(half.count("content_block_delta"), 1);
@@ -176,49 +172,16 @@ async fn lines_can_end_in_crlf() {
 
 #[tokio::test]
 async fn pauses_come_before_the_first_event_the_first_delta_and_between_deltas() {
-    for (reply, events_before, pause) in [
-        (Reply::ok().first_event_after(ms(25)), 0, ms(25)),
-        (Reply::ok().first_delta_after(ms(25)), 3, ms(25)),
-        (Reply::ok().deltas(2).every(ms(25)), 4, ms(25)),
-        (Reply::ok().pings(1).every(ms(25)).deltas(1), 1, ms(25)),
+    let hour = Duration::from_secs(3600);
+    for (reply, frames) in [
+        (Reply::ok().first_event_after(hour), 0),
+        (Reply::ok().pings(2).every(hour), 1),
+        (Reply::ok().first_delta_after(hour), 3),
+        (Reply::ok().deltas(2).every(hour), 3 + 1),
+        (Reply::ok().fail(At::Deltas(2), Fault::Pause(hour)), 3 + 2),
     ] {
-        let claude = FakeClaude::builder()
-            .default_script(reply)
-            .start()
-            .await
-            .unwrap();
-        let sent = Instant::now();
-        let mut body = client()
-            .request(call(&claude, SONNET, true))
-            .await
-            .unwrap()
-            .into_body();
-        for _ in 0..events_before {
-            body.frame().await.unwrap().unwrap();
-        }
-        body.frame().await.unwrap().unwrap();
-        assert!(
-            Instant::now() - sent >= pause,
-            "{events_before} events before the pause"
-        );
+        silent_after(frames, reply, true).await;
     }
-}
-
-#[tokio::test]
-async fn the_head_of_a_stream_does_not_wait_for_its_first_event() {
-    let reply = Reply::ok().first_event_after(Duration::from_secs(3600));
-    let claude = FakeClaude::builder()
-        .default_script(reply)
-        .start()
-        .await
-        .unwrap();
-    let response = client().request(call(&claude, SONNET, true)).await.unwrap();
-    assert_eq!(response.status(), 200);
-    assert!(
-        timeout(SILENCE, response.into_body().frame())
-            .await
-            .is_err()
-    );
 }
 
 #[tokio::test]

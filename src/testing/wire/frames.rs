@@ -9,6 +9,10 @@ use crate::testing::fault::Chunks;
 use crate::testing::message::Event;
 use crate::testing::reply::Reply;
 
+/// How long bytes get to leave and to arrive before their connection breaks; see
+/// [`Fault::Cut`](crate::testing::Fault::Cut).
+pub(super) const GRACE: Duration = Duration::from_millis(5);
+
 /// Gathers events and pauses into frames of the wanted size.
 pub(super) struct Frames {
     chunks: Chunks,
@@ -51,14 +55,22 @@ impl Frames {
 
     pub(super) fn pause(&mut self, pause: Duration) {
         if !pause.is_zero() {
-            self.flush();
-            self.steps.push(Step::Pause(pause));
+            self.step(Step::Pause(pause));
         }
     }
 
-    pub(super) fn end(mut self, last: &[Step]) -> Vec<Step> {
+    pub(super) fn step(&mut self, step: Step) {
         self.flush();
-        self.steps.extend_from_slice(last);
+        self.steps.push(step);
+    }
+
+    pub(super) fn cut(&mut self) {
+        self.pause(GRACE);
+        self.step(Step::Reset);
+    }
+
+    pub(super) fn end(mut self) -> Vec<Step> {
+        self.flush();
         self.steps
     }
 
@@ -87,7 +99,8 @@ mod tests {
         frames.push(b"f");
         frames.pause(Duration::from_secs(1));
         frames.push(b"g");
-        frames.end(&[Step::Stall])
+        frames.step(Step::Stall);
+        frames.end()
     }
 
     fn data(bytes: &'static str) -> Step {

@@ -10,14 +10,11 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use self::frames::Frames;
+use self::frames::{Frames, GRACE};
 use super::body::Step;
 use super::fault::{At, Fault};
 use super::message::{Ask, Message, quoted};
 use super::reply::{Framing, Kind, Pace, Reply};
-
-/// How long bytes get to leave and to arrive before their connection breaks; see [`Fault::Cut`].
-const GRACE: Duration = Duration::from_millis(5);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -134,36 +131,28 @@ fn whole(
 
     let mut frames = Frames::new(reply);
     frames.pause(reply.pace.first_event_after);
-    let body = match &reply.fault {
-        None | Some((_, Fault::Error { .. } | Fault::Malformed)) => {
-            frames.push(&bytes);
-            frames.end(&[])
-        }
-        Some((at, fault)) => {
-            let strike = match at {
-                At::Start | At::Ping => 0,
-                _ => bytes.len() / 2,
-            };
-            let rest = bytes.split_off(strike);
-            frames.push(&bytes);
-            match fault {
-                Fault::Pause(pause) => {
-                    frames.pause(*pause);
-                    frames.push(&rest);
-                    frames.end(&[])
-                }
-                // hyper drops what it has not sent yet when a body ends short of its length.
-                Fault::End => frames.end(&[Step::Pause(GRACE)]),
-                // Pings belong to streams: what is left of them here is the silence.
-                Fault::OnlyPings { .. } => frames.end(&[Step::Stall]),
-                fault => frames.end(stream::last(fault)),
-            }
-        }
+    let strike = match &reply.fault {
+        None | Some((_, Fault::Error { .. } | Fault::Malformed)) => bytes.len(),
+        Some((At::Start | At::Ping, _)) => 0,
+        Some(_) => bytes.len() / 2,
     };
+    let rest = bytes.split_off(strike);
+    frames.push(&bytes);
+    match &reply.fault {
+        None | Some((_, Fault::Error { .. } | Fault::Malformed)) => {}
+        Some((_, Fault::Pause(pause))) => {
+            frames.pause(*pause);
+            frames.push(&rest);
+        }
+        // hyper drops what it has not sent yet when a body ends short of its length.
+        Some((_, Fault::End)) => frames.pause(GRACE),
+        Some((_, Fault::Cut)) => frames.cut(),
+        Some((_, Fault::Stall | Fault::OnlyPings { .. })) => frames.step(Step::Stall),
+    }
     Answer::Respond {
         after,
         status,
         headers,
-        body,
+        body: frames.end(),
     }
 }

@@ -5,7 +5,6 @@ use crate::testing::fault::{At, Fault};
 use crate::testing::message::{Ask, Event, Message};
 use crate::testing::reply::Reply;
 
-use super::GRACE;
 use super::frames::Frames;
 
 pub(super) fn steps(reply: &Reply, ask: &Ask, message: &Message) -> Vec<Step> {
@@ -22,47 +21,33 @@ pub(super) fn steps(reply: &Reply, ask: &Ask, message: &Message) -> Vec<Step> {
 
     let mut frames = Frames::new(reply);
     frames.pause(reply.pace.first_event_after);
-    let mut deltas = 0;
+    let mut pause = reply.pace.first_delta_after;
     for (index, event) in events.iter().enumerate() {
+        let strike = strike.filter(|(place, _)| place.index == index);
+        if let Some((Place { torn: false, .. }, fault)) = strike {
+            if !apply(fault, &mut frames) {
+                return frames.end();
+            }
+        }
         if event.is_delta() {
-            let first = deltas == 0;
-            frames.pause(if first {
-                reply.pace.first_delta_after
-            } else {
-                reply.pace.every
-            });
-            deltas += 1;
+            frames.pause(std::mem::replace(&mut pause, reply.pace.every));
         }
-        let mut text = frames.encode(event);
-        if let Some((place, fault)) = strike.filter(|(place, _)| place.index == index) {
-            if place.torn {
-                let rest = text.split_off(text.len() / 2);
-                frames.push(text.as_bytes());
-                text = rest;
+        let text = frames.encode(event);
+        if let Some((Place { torn: true, .. }, fault)) = strike {
+            let (start, rest) = text.as_bytes().split_at(text.len() / 2);
+            frames.push(start);
+            if !apply(fault, &mut frames) {
+                return frames.end();
             }
-            match fault {
-                Fault::Pause(pause) => frames.pause(*pause),
-                Fault::Malformed => frames.event(&Event::malformed()),
-                Fault::Error { kind, message } => {
-                    frames.event(&Event::error(kind, message));
-                    return frames.end(&[]);
-                }
-                Fault::OnlyPings { every } => {
-                    let ping = frames.encode(&Event::ping());
-                    return frames.end(&[Step::Repeat {
-                        data: ping.into(),
-                        every: *every,
-                    }]);
-                }
-                fault => return frames.end(last(fault)),
-            }
+            frames.push(rest);
+        } else {
+            frames.push(text.as_bytes());
         }
-        frames.push(text.as_bytes());
         if index < pings {
             frames.pause(reply.pace.every);
         }
     }
-    frames.end(&[])
+    frames.end()
 }
 
 /// The event a fault strikes before, or in the middle of.
@@ -95,11 +80,28 @@ fn place(events: &[Event], pings: usize, at: At) -> Place {
     }
 }
 
-/// The last steps of a body that a fault ends; none for the faults that are bytes.
-pub(super) fn last(fault: &Fault) -> &'static [Step] {
+/// Lets a fault strike here; false if nothing comes after it.
+fn apply(fault: &Fault, frames: &mut Frames) -> bool {
     match fault {
-        Fault::Cut => &[Step::Pause(GRACE), Step::Reset],
-        Fault::Stall => &[Step::Stall],
-        _ => &[],
+        Fault::Pause(pause) => {
+            frames.pause(*pause);
+            return true;
+        }
+        Fault::Malformed => {
+            frames.event(&Event::malformed());
+            return true;
+        }
+        Fault::Error { kind, message } => frames.event(&Event::error(kind, message)),
+        Fault::OnlyPings { every } => {
+            let data = frames.encode(&Event::ping()).into();
+            frames.step(Step::Repeat {
+                data,
+                every: *every,
+            });
+        }
+        Fault::Cut => frames.cut(),
+        Fault::Stall => frames.step(Step::Stall),
+        Fault::End => {}
     }
+    false
 }
