@@ -19,7 +19,7 @@ use super::server::{self, State};
 /// Builds a [`FakeClaude`].
 #[derive(Debug)]
 #[must_use = "call `start`"]
-pub struct Builder {
+pub struct FakeClaudeBuilder {
     scripts: Vec<(String, Script)>,
     default: Script,
     models: Option<Vec<String>>,
@@ -29,7 +29,7 @@ pub struct Builder {
     keep: usize,
 }
 
-impl Default for Builder {
+impl Default for FakeClaudeBuilder {
     fn default() -> Self {
         Self {
             scripts: Vec::new(),
@@ -43,7 +43,7 @@ impl Default for Builder {
     }
 }
 
-impl Builder {
+impl FakeClaudeBuilder {
     /// The script of a model's Messages calls, or of all requests to a path that begins with `/`;
     /// the model's goes first. Given twice, the last counts.
     pub fn on(mut self, target: impl Into<String>, script: impl Into<Script>) -> Self {

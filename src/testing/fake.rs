@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::builder::{Builder, StartError};
+use super::builder::{FakeClaudeBuilder, StartError};
 use super::script::{Script, ScriptError};
 use super::seen::Seen;
 use super::server::State;
@@ -58,15 +58,15 @@ impl FakeClaude {
     }
 
     /// A builder with the defaults that its methods name.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> FakeClaudeBuilder {
+        FakeClaudeBuilder::default()
     }
 
     /// Starts a fake Claude that answers every call well.
     ///
     /// # Errors
     ///
-    /// See [`Builder::start`].
+    /// See [`FakeClaudeBuilder::start`].
     pub async fn start() -> Result<Self, StartError> {
         Self::builder().start().await
     }
@@ -120,7 +120,7 @@ impl FakeClaude {
     }
 
     /// The requests that were read, of every endpoint, oldest first; of many, the latest: see
-    /// [`Builder::keep`].
+    /// [`FakeClaudeBuilder::keep`].
     pub fn seen(&self) -> Vec<Seen> {
         self.state().log.seen()
     }

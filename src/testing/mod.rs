@@ -63,9 +63,10 @@
 //! * Anything else: an error in the API's shape, with the `request_id` that is also in its
 //!   `request-id` header. So are bodies that are not JSON, have no `model`, or are too large.
 //!
-//! The rest of a request is not checked. Keys are asked for only with [`Builder::require_key`], and
-//! models must be known only with [`Builder::models`]. A body with a `content-encoding` is not
-//! read: the default script answers it, as JSON.
+//! The rest of a request is not checked. Keys are asked for only with
+//! [`FakeClaudeBuilder::require_key`], and models must be known only with
+//! [`FakeClaudeBuilder::models`]. A body with a `content-encoding` is not read: the default script
+//! answers it, as JSON.
 //!
 //! # Scripts
 //!
@@ -101,7 +102,7 @@
 //!
 //! HTTP/1.1 without TLS, on 127.0.0.1 only. The server lives on the runtime it was started on and
 //! ends with its last handle, connections and all. What it remembers is bounded: see
-//! [`Builder::keep`] and [`Builder::max_body`].
+//! [`FakeClaudeBuilder::keep`] and [`FakeClaudeBuilder::max_body`].
 
 mod api;
 mod body;
@@ -117,7 +118,7 @@ mod seen;
 mod server;
 mod wire;
 
-pub use builder::{Builder, StartError};
+pub use builder::{FakeClaudeBuilder, StartError};
 pub use fake::FakeClaude;
 pub use fault::{At, Chunks, Fault, RetryAfter};
 pub use reply::Reply;

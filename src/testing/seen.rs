@@ -207,6 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn kept_bodies_are_bounded_in_bytes_too() {
+        let (log, mebibyte) = (Log::new(1_000), Bytes::from(vec![b' '; 1 << 20]));
+        for _ in 0..300 {
+            let body = mebibyte.clone();
+            log.record(
+                Seen {
+                    body,
+                    ..request("a", b"")
+                },
+                true,
+            );
+        }
+        assert_eq!((log.seen().len(), log.calls_to("a")), (256, 300));
+    }
+
+    #[test]
     fn debug_shows_neither_keys_nor_the_body() {
         let seen = request("a", b"a private question");
         let said = format!("{seen:?}");

@@ -37,6 +37,25 @@ async fn a_script_by_number_changes_the_answer_from_call_to_call() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_at_the_same_time_are_numbered_one_by_one() {
+    let script = Script::new().calls(..10, Reply::overloaded());
+    let claude = FakeClaude::builder()
+        .default_script(script)
+        .start()
+        .await
+        .unwrap();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        calls.spawn(send(call(&claude, SONNET, true)));
+    }
+    let answers = calls.join_all().await;
+    let failed = answers
+        .iter()
+        .filter(|answer| answer.as_ref().unwrap().status == 529);
+    assert_eq!((failed.count(), claude.calls()), (10, 40));
+}
+
 #[tokio::test]
 async fn a_script_by_time_changes_the_answer_as_time_goes_by() {
     let script = Script::new().during(..ms(60), Reply::overloaded());

@@ -17,7 +17,8 @@ use super::message::Message;
 /// failures that happen before a model answers.
 ///
 /// A setting that makes no sense for its reply (a text for an error, a status that does not exist)
-/// is an error when the reply is put into use, by [`Builder::start`](super::Builder::start) or
+/// is an error when the reply is put into use, by
+/// [`FakeClaudeBuilder::start`](super::FakeClaudeBuilder::start) or
 /// [`FakeClaude::set`](super::FakeClaude::set).
 ///
 /// ```

@@ -139,7 +139,8 @@ impl Reply {
         self
     }
 
-    /// Lines of a stream end in CRLF; by default in LF.
+    /// The lines of a stream end in CRLF; by default in LF. A stream written by hand with
+    /// [`sse`](Self::sse) stays as it is.
     pub fn crlf(mut self) -> Self {
         self.crlf = true;
         self
