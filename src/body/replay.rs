@@ -187,7 +187,7 @@ impl fmt::Debug for ReplayBody {
             .field("segments", &self.segments().len())
             .field("len", &self.len)
             .field("left", &self.left)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
         let body = ReplayBody::from("my diary");
         assert_eq!(
             format!("{body:?}"),
-            "ReplayBody { segments: 1, len: 8, left: 8 }"
+            "ReplayBody { segments: 1, len: 8, left: 8, .. }"
         );
     }
 }

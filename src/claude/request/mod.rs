@@ -61,6 +61,10 @@ use self::splice::Patches;
 
 /// What a Messages request says at its top level; see the [module docs](self).
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, not a state"
+)]
 #[non_exhaustive]
 pub struct RequestFacts {
     /// The model; `None` if it is absent, no string, or longer than 255 bytes as it is written.

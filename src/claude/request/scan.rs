@@ -37,6 +37,10 @@ pub struct RequestScan {
 
 /// What was found so far; of a repeated key, the last.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, not a state"
+)]
 struct Found {
     model: Option<Arc<str>>,
     max_tokens: Option<u64>,
