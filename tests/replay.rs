@@ -271,9 +271,7 @@ async fn what_is_no_messages_call_passes_untouched() {
 #[tokio::test]
 async fn count_tokens_never_gets_a_canned_message() {
     for (path, exact) in [("/v1/messages/count_tokens", true), ("/v1/messages", false)] {
-        let request = Request::post(path)
-            .body(full("{\"model\":\"a\"}"))
-            .unwrap();
+        let request = Request::post(path).body(full("{\"model\":\"a\"}")).unwrap();
         let sent = through(ReplayLayer::new(), request).await;
         assert_eq!(call_of(&sent).exact_output(), exact);
         assert!(call_of(&sent).model().is_some());
