@@ -169,10 +169,14 @@ pub enum Event<'a> {
     Alert {
         /// The rule that speaks.
         rule: &'a str,
-        /// What it speaks of: a model, a feature, or both.
+        /// What it speaks of: `all calls`, `feature chat`, `model claude-sonnet-4-5`.
         subject: &'a str,
         /// True when raised, false when cleared.
         raised: bool,
+        /// The measured value, in the unit of the rule: a share from 0 to 1, seconds, calls.
+        value: f64,
+        /// The threshold that raises it.
+        threshold: f64,
     },
 }
 
