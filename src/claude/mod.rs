@@ -8,4 +8,5 @@
 pub mod error;
 pub mod headers;
 pub mod rate_limits;
+pub mod reply;
 pub mod sse;
