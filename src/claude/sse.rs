@@ -38,13 +38,12 @@
 //! ```
 
 mod event;
-mod outline;
 #[cfg(test)]
 mod tests;
 
 pub use self::event::{EventKind, EventTooLarge, SseEvent};
 
-use self::outline::Outline;
+use super::outline::Outline;
 use memchr::memchr2;
 use std::num::NonZeroUsize;
 

@@ -4,7 +4,7 @@ use memchr::{memchr_iter, memchr2, memrchr};
 
 /// Follows a JSON text as far as its outline goes: strings, escapes and the depth of braces.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Outline {
+pub(crate) struct Outline {
     depth: u32,
     in_string: bool,
     /// The next byte of the string is escaped.
@@ -27,19 +27,19 @@ enum Stage {
 
 impl Outline {
     /// Whether what was pushed is one object, closed, and nothing but white space around it.
-    pub(super) fn is_whole(self) -> bool {
+    pub(crate) fn is_whole(self) -> bool {
         self.stage == Stage::After
     }
 
     /// Takes the line feed between two lines of one value: white space, but never part of a string.
-    pub(super) fn line_feed(&mut self) {
+    pub(crate) fn line_feed(&mut self) {
         if self.in_string {
             self.stage = Stage::Broken;
         }
     }
 
     /// Takes the next bytes.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         if self.stage == Stage::Before && is_plainly_whole(bytes) {
             self.stage = Stage::After;
             return;
