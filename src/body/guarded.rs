@@ -65,6 +65,11 @@ impl<G: Guard> Watch<G> {
         out
     }
 
+    /// The guard, while it has not been told: for a word to it before the end.
+    pub fn guard_mut(&mut self) -> Option<&mut G> {
+        self.guard.as_mut()
+    }
+
     /// Tells the guard now.
     pub fn tell(mut self, ending: Ending) {
         self.tell_mut(ending);
