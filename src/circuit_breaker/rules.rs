@@ -83,7 +83,9 @@ impl Rules {
         let cap = self.max_cooldown.max(self.cooldown).as_secs_f64();
         let grown = self.cooldown_factor.powf(f64::from(failed_probes));
         let seconds = (self.cooldown.as_secs_f64() * grown).min(cap);
-        let jittered = seconds * (1.0 + self.cooldown_jitter * jitter.clamp(0.0, 1.0));
+        // `max` also takes what is not a number for none.
+        let more = (self.cooldown_jitter * jitter.clamp(0.0, 1.0)).max(0.0);
+        let jittered = seconds * (1.0 + more);
         // Rounding must not open for a hair less than the setting says.
         Duration::try_from_secs_f64(jittered)
             .unwrap_or(Duration::MAX)
@@ -125,5 +127,11 @@ mod tests {
             ..Rules::default()
         };
         assert_eq!(rules.open_for(3, 1.0), Duration::MAX);
+        let rules = Rules {
+            cooldown_factor: f64::NAN,
+            cooldown_jitter: f64::NAN,
+            ..Rules::default()
+        };
+        assert_eq!(rules.open_for(0, 1.0), Duration::from_secs(300));
     }
 }

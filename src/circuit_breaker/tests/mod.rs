@@ -2,6 +2,7 @@
 
 mod cases;
 mod reference;
+mod services;
 
 use super::{
     evidence::Outcome,
