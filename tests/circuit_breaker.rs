@@ -1,7 +1,13 @@
 //! The circuit breaker as a service, alone in a plain stack. Numbers in comments are those of the list of cases.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy knows only functions with `#[test]` as tests, not their helpers"
+)]
 
 use bytes::Bytes;
-use futures_util::future::maybe_done;
+use futures_util::future::join_all;
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
@@ -15,15 +21,16 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
 };
 use tokio::time::{Instant, advance, sleep};
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_claude::{
     Call, Event, Failure, FailureKind, Observe, Tenant, Verdict,
+    body::GuardedBody,
     circuit_breaker::{
-        CircuitBreakerLayer, CircuitHandle, CircuitSnapshot, CircuitState, Rejection,
+        AttemptGuard, CircuitBreakerLayer, CircuitHandle, CircuitSnapshot, CircuitState, Rejection,
     },
     event::{CircuitChange, OpenReason},
 };
@@ -33,6 +40,7 @@ const DELTA: &str = "event: content_block_delta\ndata: {\"type\":\"content_block
 const ERROR: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
 
 type Body = UnsyncBoxBody<Bytes, BoxError>;
+type Guarded = GuardedBody<Body, AttemptGuard>;
 type Answer = Result<Response<Body>, BoxError>;
 
 /// What the model does.
@@ -193,13 +201,7 @@ impl Rig {
         }
     }
 
-    async fn send(
-        &self,
-        call: Option<Call>,
-    ) -> Result<
-        Response<impl http_body::Body<Data = Bytes, Error = BoxError> + Unpin + use<>>,
-        BoxError,
-    > {
+    async fn send(&self, call: Option<Call>) -> Result<Response<Guarded>, BoxError> {
         let mut request = Request::new(());
         request.extensions_mut().extend(extensions(call));
         self.layer
@@ -213,8 +215,8 @@ impl Rig {
         self.call_as(None).await
     }
 
-    async fn call_as(&self, call: Option<Call>) -> Option<Failure> {
-        let result = self.send(call).await;
+    async fn call_as(&self, call: impl Into<Option<Call>>) -> Option<Failure> {
+        let result = self.send(call.into()).await;
         let verdict = Verdict::of(&result);
         if let Ok(response) = result {
             let _ = response.into_body().collect().await;
@@ -266,8 +268,8 @@ fn extensions(call: Option<Call>) -> http::Extensions {
     extensions
 }
 
-fn call_to(model: &str) -> Option<Call> {
-    Some(Call::new(Some(model.into())))
+fn call_to(model: &str) -> Call {
+    Call::new(Some(model.into()))
 }
 
 fn kind(failure: Option<Failure>) -> Option<FailureKind> {
@@ -281,32 +283,14 @@ async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
 /// Whether a future panics.
 async fn panics<F: Future>(future: F) -> bool {
     let mut future = Box::pin(future);
-    let mut polled = AssertUnwindSafe(|cx: &mut Context<'_>| future.as_mut().poll(cx).is_ready());
-    poll_fn(
-        move |cx| match catch_unwind(AssertUnwindSafe(|| polled(cx))) {
-            Ok(true) => Poll::Ready(false),
-            Ok(false) => Poll::Pending,
-            Err(_) => Poll::Ready(true),
-        },
-    )
-    .await
-}
-
-async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut all: Vec<_> = futures
-        .into_iter()
-        .map(|future| Box::pin(maybe_done(future)))
-        .collect();
     poll_fn(|cx| {
-        let done = all.iter_mut().fold(true, |done, future| {
-            future.as_mut().poll(cx).is_ready() && done
-        });
-        if done { Poll::Ready(()) } else { Poll::Pending }
+        let poll = AssertUnwindSafe(|| future.as_mut().poll(cx));
+        match catch_unwind(poll) {
+            Ok(polled) => polled.map(|_| false),
+            Err(_) => Poll::Ready(true),
+        }
     })
-    .await;
-    all.iter_mut()
-        .filter_map(|future| future.as_mut().take_output())
-        .collect()
+    .await
 }
 
 const fn secs(seconds: u64) -> Duration {
@@ -455,10 +439,8 @@ async fn a_panic_of_the_model_is_one_failure_and_goes_on_to_the_caller() {
 async fn a_service_that_panics_before_it_gives_a_future_is_one_failure_too() {
     let layer = CircuitBreakerLayer::new();
     let mut service = layer.layer(service_fn(|_: Request<()>| {
-        if true {
-            panic!("boom");
-        }
-        std::future::ready(Ok::<_, Infallible>(Response::new(body(&[], false))))
+        let answer: fn() -> Response<Body> = || panic!("boom");
+        std::future::ready(Ok::<_, Infallible>(answer()))
     }));
     let call = AssertUnwindSafe(|| drop(service.call(Request::new(()))));
     assert!(catch_unwind(call).is_err());
@@ -471,7 +453,7 @@ async fn a_hundred_tasks_that_fail_together_are_one_transition() {
     let rig = Rig::new(Does::Status(529));
     rig.model.takes(secs(3));
     let calls = (0..100).map(|_| rig.call());
-    all(calls).await;
+    join_all(calls).await;
     assert_eq!(rig.model.asked(), 100);
     assert_eq!(rig.log.openings(), 1);
 }
@@ -481,7 +463,7 @@ async fn a_hundred_tasks_that_fail_together_are_one_transition() {
 async fn a_429_cools_the_model_down_for_its_tenant_and_is_no_failure() {
     let limited = Failure::new(FailureKind::RateLimited).with_retry_after(Some(secs(12)));
     let rig = Rig::new(Does::Fails(limited));
-    let mine = || call_to("sonnet").map(|call| call.with_tenant(Tenant::new("mine")));
+    let mine = || call_to("sonnet").with_tenant(Tenant::new("mine"));
     assert_eq!(
         kind(rig.call_as(mine()).await),
         Some(FailureKind::RateLimited)
@@ -495,9 +477,9 @@ async fn a_429_cools_the_model_down_for_its_tenant_and_is_no_failure() {
     assert_eq!(rig.model.asked(), 1, "nothing was sent");
     assert_eq!(rig.circuits.cooldowns(), 1);
 
-    let theirs = call_to("sonnet").map(|call| call.with_tenant(Tenant::new("theirs")));
+    let theirs = call_to("sonnet").with_tenant(Tenant::new("theirs"));
     assert!(rig.call_as(theirs).await.is_none(), "another tenant");
-    let haiku = call_to("haiku").map(|call| call.with_tenant(Tenant::new("mine")));
+    let haiku = call_to("haiku").with_tenant(Tenant::new("mine"));
     assert!(rig.call_as(haiku).await.is_none(), "another model");
 
     advance(Duration::from_millis(1)).await;
@@ -590,7 +572,7 @@ async fn a_hundred_concurrent_callers_at_half_open_are_one_probe() {
     advance(secs(60)).await;
     rig.model.takes(secs(5));
     let calls = (0..100).map(|_| rig.call());
-    let failures = all(calls).await;
+    let failures = join_all(calls).await;
     assert_eq!(rig.model.asked(), 1);
     assert_eq!(failures.iter().flatten().count(), 99);
     assert_eq!(rig.state(), CircuitState::Closed);
@@ -622,7 +604,7 @@ async fn a_hung_probe_opens_again_after_half_a_minute_and_its_answer_comes_too_l
     advance(secs(60)).await;
     rig.model.takes(secs(31));
     let others = async {
-        sleep(Duration::from_millis(30_000)).await;
+        sleep(secs(30)).await;
         assert_eq!(kind(rig.call().await), Some(FailureKind::CircuitOpen));
         assert_eq!(rig.log.openings(), 1);
     };
@@ -683,7 +665,7 @@ fn count_probes(rig: &Rig) -> usize {
 async fn fifty_calls_at_once_that_hang_and_are_cancelled_open_it() {
     let rig = Rig::new(Does::Hangs);
     let calls = (0..50).map(|_| tokio::time::timeout(secs(10), rig.call()));
-    all(calls).await;
+    join_all(calls).await;
     assert_eq!(rig.state(), CircuitState::Open);
     assert_eq!(rig.log.openings(), 1);
 }
@@ -711,7 +693,7 @@ async fn a_deadline_that_passed_counts_only_after_half_of_the_timeout() {
 #[tokio::test(start_paused = true)]
 async fn a_long_answer_is_waited_for_longer_before_a_cancel_counts() {
     let rig = Rig::new(Does::Hangs);
-    let long = call_to("default").map(|call| call.with_max_tokens(Some(4_000)));
+    let long = call_to("default").with_max_tokens(Some(4_000));
     let call = tokio::time::timeout(secs(50), rig.call_as(long));
     assert!(call.await.is_err());
     assert_eq!(rig.counts(), (0, 0), "57.5 s is half of its time");
@@ -789,7 +771,7 @@ async fn models_never_share_state() {
 async fn a_call_that_is_no_messages_call_passes_unrecorded() {
     let rig = Rig::new(Does::Status(529));
     for _ in 0..50 {
-        rig.call_as(Some(Call::new(None))).await;
+        rig.call_as(Call::new(None)).await;
         advance(secs(1)).await;
     }
     assert_eq!(rig.model.asked(), 50);

@@ -3,6 +3,11 @@
 //! The sans-io rooms are included as they stand, with the locks of [`sync`] in place of the standard ones. Only decisions
 //! that several threads could take at once are looked at; what a single thread can see is tested elsewhere.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows only functions with `#[test]` as tests, not their helpers"
+)]
+
 mod event {
     pub(crate) use tower_claude::event::{CircuitChange, OpenReason};
 }
@@ -17,6 +22,7 @@ mod sync {
 
 #[path = "../src/circuit_breaker"]
 #[allow(
+    clippy::module_inception,
     dead_code,
     unreachable_pub,
     reason = "the rooms are larger than what races in them, and public in the crate"

@@ -98,38 +98,30 @@ impl Machine {
             self.half_open_if_due(ask.now),
         ];
         let call = self.next_call;
-        let admitted = match &mut self.state {
-            State::Disabled => Ok(()),
+        let refused = match &mut self.state {
+            State::Disabled => None,
             State::Closed(ramp) => {
-                if ask.divertible && !ramp.lets_through(ask.now, self.rules.ramp) {
-                    Err(Admission::Divert(SOON))
-                } else {
-                    Ok(())
-                }
+                let passes = !ask.divertible || ramp.lets_through(ask.now, self.rules.ramp);
+                (!passes).then_some(Admission::Divert(SOON))
             }
             State::HalfOpen(probes) => {
                 let due = after(ask.now, self.rules.probe_timeout.max(ask.patience));
-                if probes.admit(call, due, self.rules.probes) {
-                    Ok(())
-                } else {
-                    Err(Admission::Reject(Some(SOON)))
-                }
+                let passes = probes.admit(call, due, self.rules.probes);
+                (!passes).then_some(Admission::Reject(Some(SOON)))
             }
-            State::Open { until } => Err(Admission::Reject(Some(
-                until.saturating_duration_since(ask.now),
-            ))),
-            State::ForcedOpen => Err(Admission::Reject(None)),
-        };
-        let admission = match admitted {
-            Err(refused) => refused,
-            Ok(()) => {
-                self.next_call += 1;
-                Admission::Pass(Pass {
-                    generation: self.generation,
-                    call,
-                })
+            State::Open { until } => {
+                let rest = until.saturating_duration_since(ask.now);
+                Some(Admission::Reject(Some(rest)))
             }
+            State::ForcedOpen => Some(Admission::Reject(None)),
         };
+        let admission = refused.unwrap_or_else(|| {
+            self.next_call += 1;
+            Admission::Pass(Pass {
+                generation: self.generation,
+                call,
+            })
+        });
         (admission, changes)
     }
 
@@ -158,6 +150,10 @@ impl Machine {
     }
 
     /// A call ended.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a pass is used up: no call reports twice"
+    )]
     pub(crate) fn record(
         &mut self,
         pass: Pass,

@@ -100,10 +100,10 @@ mod tests {
     #[test]
     fn an_open_time_grows_by_half_up_to_five_minutes() {
         let rules = Rules::default();
-        let seconds: Vec<_> = (0..6)
-            .map(|step| rules.open_for(step, 0.0).as_secs_f64())
+        let millis: Vec<_> = (0..6)
+            .map(|step| rules.open_for(step, 0.0).as_millis())
             .collect();
-        assert_eq!(seconds, [60.0, 90.0, 135.0, 202.5, 300.0, 300.0]);
+        assert_eq!(millis, [60_000, 90_000, 135_000, 202_500, 300_000, 300_000]);
         assert_eq!(rules.open_for(u32::MAX, 0.0), Duration::from_secs(300));
     }
 
@@ -132,6 +132,7 @@ mod tests {
             cooldown_jitter: f64::NAN,
             ..Rules::default()
         };
-        assert_eq!(rules.open_for(0, 1.0), Duration::from_secs(300));
+        assert_eq!(rules.open_for(0, 1.0), Duration::from_secs(60));
+        assert_eq!(rules.open_for(1, 1.0), Duration::from_secs(300));
     }
 }

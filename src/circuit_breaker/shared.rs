@@ -10,7 +10,7 @@ use super::{
     rejection::Rejection,
 };
 use crate::{
-    call::{Call, Feature, Tenant},
+    call::{Call, Tenant},
     classify::{Failure, FailureKind},
     event::{CircuitChange, Event},
     rng::SharedRng,
@@ -163,16 +163,9 @@ impl Shared {
     }
 
     fn tell_rejected(&self, call: Option<&Call>, model: &str, ramp: bool) {
-        let unnamed;
-        let feature = match call {
-            Some(call) => call.feature(),
-            None => {
-                unnamed = Feature::default();
-                &unnamed
-            }
-        };
+        let feature = call.map(Call::feature).cloned().unwrap_or_default();
         self.policy.observers.tell(&Event::CircuitRejected {
-            feature,
+            feature: &feature,
             model,
             ramp,
         });

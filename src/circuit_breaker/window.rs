@@ -1,14 +1,15 @@
 //! A sliding window of outcomes, kept in time buckets: constant memory at any rate of calls.
 //!
-//! The window is cut into [`BUCKETS`] periods. An outcome counts while its period is one of the last [`BUCKETS`], the
-//! present one included: never as long as the whole window, always longer than the window less one period (59 to 60 s of
-//! 60 s). An outcome exactly as old as the window no longer counts.
+//! The window is cut into 60 periods. An outcome counts while its period is one of the last 60, the present one included:
+//! never as long as the whole window, always longer than the window less one period (59 to 60 s of 60 s). An outcome
+//! exactly as old as the window no longer counts.
 
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Periods of a window.
-pub(crate) const BUCKETS: u64 = 60;
+const BUCKETS: usize = 60;
+const PERIODS: u64 = BUCKETS as u64;
 
 /// What happened in a while.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,26 +48,26 @@ pub(crate) struct Window {
     start: Instant,
     /// Length of a period in nanoseconds.
     width: u128,
-    buckets: [Bucket; BUCKETS as usize],
+    buckets: [Bucket; BUCKETS],
 }
 
 impl Window {
     pub(crate) fn new(start: Instant, length: Duration) -> Self {
         Self {
             start,
-            width: (length.as_nanos() / u128::from(BUCKETS)).max(1),
-            buckets: [Bucket::default(); BUCKETS as usize],
+            width: (length.as_nanos() / u128::from(PERIODS)).max(1),
+            buckets: [Bucket::default(); BUCKETS],
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.buckets = [Bucket::default(); BUCKETS as usize];
+        self.buckets = [Bucket::default(); BUCKETS];
     }
 
     /// Adds an outcome.
     pub(crate) fn add(&mut self, now: Instant, counts: Counts) {
         let period = self.period(now);
-        let slot = usize::try_from(period % BUCKETS).unwrap_or(0);
+        let slot = usize::try_from(period % PERIODS).unwrap_or(0);
         let Some(bucket) = self.buckets.get_mut(slot) else {
             return;
         };
@@ -88,7 +89,7 @@ impl Window {
         let period = self.period(now);
         self.buckets
             .iter()
-            .filter(|bucket| period.saturating_sub(bucket.period) < BUCKETS)
+            .filter(|bucket| period.saturating_sub(bucket.period) < PERIODS)
             .fold(Counts::default(), |sum, bucket| sum.plus(bucket.counts))
     }
 
@@ -124,11 +125,8 @@ mod tests {
         let start = Instant::now();
         let mut window = Window::new(start, Duration::from_secs(60));
         window.add(start + Duration::from_millis(999), FAILURE);
-        window.add(start + Duration::from_millis(1000), FAILURE);
-        assert_eq!(
-            window.counts(start + Duration::from_millis(1000)).failures,
-            2
-        );
+        window.add(start + Duration::from_secs(1), FAILURE);
+        assert_eq!(window.counts(start + Duration::from_secs(1)).failures, 2);
     }
 
     #[test]

@@ -51,8 +51,10 @@ struct Reference {
 impl Reference {
     fn enter(&mut self, state: u8) {
         self.log.clear();
-        (self.probes.clear(), self.good = 0);
-        (self.state, self.generation) = (state, self.generation + 1);
+        self.probes.clear();
+        self.good = 0;
+        self.state = state;
+        self.generation += 1;
     }
     fn open(&mut self, at: u64, probe: bool) {
         self.step = if probe { self.step + 1 } else { 0 };
@@ -146,7 +148,7 @@ impl Reference {
             };
             let gap = row
                 .last()
-                .is_some_and(|last| time - last.0 > rule.within.as_millis() as u64);
+                .is_some_and(|last| Duration::from_millis(time - last.0) > rule.within);
             let refuted = row
                 .first()
                 .is_some_and(|first| good && [*began > first.1, mine, true][which as usize]);
@@ -160,8 +162,8 @@ impl Reference {
         let last = self.log.len() - 1;
         row.len() >= 3
             && row[row.len() - 1].1 == last
-            && now - row[0].0 >= rule.span.as_millis() as u64
-            && now - row[row.len() - 3].0 <= rule.within.as_millis() as u64
+            && Duration::from_millis(now - row[0].0) >= rule.span
+            && Duration::from_millis(now - row[row.len() - 3].0) <= rule.within
     }
 }
 
@@ -242,18 +244,21 @@ fn run(script: &[Step]) -> Result<Vec<CircuitState>, TestCaseError> {
             Step::Operate(0) => {
                 rig.machine.force_open(rig.now);
                 if reference.state != 3 {
-                    (reference.step = 0, reference.enter(3));
+                    reference.step = 0;
+                    reference.enter(3);
                 }
             }
             Step::Operate(1) => {
                 rig.machine.disable(rig.now);
                 if reference.state != 4 {
-                    (reference.step = 0, reference.enter(4));
+                    reference.step = 0;
+                    reference.enter(4);
                 }
             }
             Step::Operate(_) => {
                 rig.machine.reset(rig.now);
-                (reference.step = 0, reference.enter(0));
+                reference.step = 0;
+                reference.enter(0);
             }
             Step::Commit(_) | Step::End(..) => {}
         }
