@@ -1,1 +1,3 @@
 //! Compartments: one hung feature or model cannot take every seat.
+
+mod queue;
