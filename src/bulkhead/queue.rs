@@ -10,6 +10,7 @@
 use crate::sync::{Mutex, lock};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -50,8 +51,8 @@ struct State {
     queue_limit: usize,
     in_flight: usize,
     next: Ticket,
-    /// The line. No waker yet: the waiter has not been polled, and will look by itself.
-    waiting: BTreeMap<Ticket, Option<Waker>>,
+    /// The line.
+    waiting: BTreeMap<Ticket, Waker>,
     /// Waiters with a seat assigned, counted in `in_flight`. A ticket in neither set was turned away.
     assigned: BTreeSet<Ticket>,
 }
@@ -63,8 +64,8 @@ impl State {
         free
     }
 
-    /// Assigns a free seat to the head of the line. The outer `None`: there was no such pair.
-    fn assign(&mut self) -> Option<Option<Waker>> {
+    /// Assigns a free seat to the head of the line, whom the caller wakes. `None`: there is no such pair.
+    fn assign(&mut self) -> Option<Waker> {
         if self.in_flight >= self.limit {
             return None;
         }
@@ -74,14 +75,14 @@ impl State {
         Some(waker)
     }
 
-    fn free_seat(&mut self) -> Option<Option<Waker>> {
+    fn free_seat(&mut self) -> Option<Waker> {
         self.in_flight -= 1;
         self.assign()
     }
 }
 
-fn wake(waker: Option<Option<Waker>>) {
-    if let Some(waker) = waker.flatten() {
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
         waker.wake();
     }
 }
@@ -118,7 +119,8 @@ impl Queue {
         }
         let ticket = state.next;
         state.next += 1;
-        state.waiting.insert(ticket, None);
+        // Until its first poll the waiter needs no waking: it will look by itself.
+        state.waiting.insert(ticket, Waker::noop().clone());
         LineUp::Place(Place {
             ticket: Some(ticket),
             queue: self.clone(),
@@ -144,10 +146,8 @@ impl Queue {
                     state.assign()
                 }
             };
-            if next.is_none() {
-                return;
-            }
-            wake(next);
+            let Some(waker) = next else { return };
+            waker.wake();
         }
     }
 
@@ -191,7 +191,7 @@ impl Place {
         let waker = cx.waker().clone();
         let mut state = lock(&self.queue.state);
         if let Some(place) = state.waiting.get_mut(&ticket) {
-            let former = place.replace(waker);
+            let former = mem::replace(place, waker);
             drop(state);
             drop(former);
             return Poll::Pending;
