@@ -318,7 +318,9 @@ impl Call {
 
     /// The model that any clone of this call asked last.
     pub fn last_model(&self) -> Option<Arc<str>> {
-        lock(&self.facts.last).clone().or_else(|| self.facts.model.clone())
+        lock(&self.facts.last)
+            .clone()
+            .or_else(|| self.facts.model.clone())
     }
 
     /// Attempts so far that were sent to the client, over all models.
