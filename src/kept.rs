@@ -1,0 +1,53 @@
+//! A request kept for another attempt, cheaply: on the success path it is only ever dropped.
+
+use crate::call::Call;
+use http::Request;
+use std::mem;
+
+/// What is needed to send a request again. The body is cloned, so it should be one whose clone is a few refcounts.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptRequest<B> {
+    /// Without its extensions, where a [`Call`] was the only one.
+    request: Request<B>,
+    call: Option<Call>,
+}
+
+impl<B: Clone> KeptRequest<B> {
+    /// Keeps a copy of the request as it is now.
+    ///
+    /// A clone of the extensions allocates a map and a box for each. [`Replay`](crate::replay) leaves one, the call,
+    /// which is kept by value instead.
+    pub(crate) fn of(request: &mut Request<B>) -> Self {
+        let only_a_call = request.extensions().len() == 1;
+        let call = request
+            .extensions()
+            .get::<Call>()
+            .filter(|_| only_a_call)
+            .cloned();
+        if call.is_none() {
+            return Self {
+                request: request.clone(),
+                call,
+            };
+        }
+        let extensions = mem::take(request.extensions_mut());
+        let copy = request.clone();
+        *request.extensions_mut() = extensions;
+        Self {
+            request: copy,
+            call,
+        }
+    }
+
+    /// The request as it was, with its call changed, if it has one.
+    pub(crate) fn again(&self, change: impl FnOnce(&mut Call)) -> Request<B> {
+        let mut request = self.request.clone();
+        if let Some(call) = &self.call {
+            request.extensions_mut().insert(call.clone());
+        }
+        if let Some(call) = request.extensions_mut().get_mut::<Call>() {
+            change(call);
+        }
+        request
+    }
+}
