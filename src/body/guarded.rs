@@ -65,6 +65,11 @@ impl<G: Guard> Watch<G> {
         out
     }
 
+    /// The guard, unless it was told already.
+    pub(crate) fn guard_mut(&mut self) -> Option<&mut G> {
+        self.guard.as_mut()
+    }
+
     /// Tells the guard now.
     pub fn tell(mut self, ending: Ending) {
         self.tell_mut(ending);
