@@ -201,7 +201,7 @@ impl Token {
     }
 
     /// The attempt ended without reaching the model.
-    pub(super) fn give_back(mut self) {
+    pub(super) fn unspend(&mut self) {
         self.spent = false;
     }
 }

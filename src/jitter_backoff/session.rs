@@ -101,6 +101,7 @@ impl<S, B> Session<S, B> {
             .decide(&mut self.progress, failure, room, || shared.rng.unit());
         match decision {
             Decision::HandUp(reason) => {
+                self.token = None;
                 if let Some(reason) = reason {
                     self.tell_not_retried(failure.kind, reason);
                 }
@@ -141,9 +142,10 @@ impl<S, B> Session<S, B> {
             self.earned = true;
             account.earn(now);
         }
-        match self.token.take() {
-            Some(token) if !sent => token.give_back(),
-            _ => {}
+        match &mut self.token {
+            // Paid already, for the same attempt after a cool-down; given back if there is none.
+            Some(token) if !sent => token.unspend(),
+            token => *token = None,
         }
     }
 
