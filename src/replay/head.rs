@@ -87,18 +87,16 @@ pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
 
 /// Writes on an answer what served it, and returns that.
 pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) -> Served {
-    let served = match head.extensions.get::<Served>() {
-        Some(served) => served.clone(),
-        None => {
-            let served = served(call, verdict);
-            head.extensions.insert(served.clone());
-            served
-        }
-    };
+    let left = head.extensions.get::<Served>().cloned();
+    let served = left.unwrap_or_else(|| {
+        let served = served(call, verdict);
+        head.extensions.insert(served.clone());
+        served
+    });
     let headers = &mut head.headers;
     headers::strip_ours(headers);
     headers.insert(OUTCOME, HeaderValue::from_static(served.outcome.as_str()));
-    headers.insert(ATTEMPTS, HeaderValue::from(served.attempts));
+    headers.insert(ATTEMPTS, number(served.attempts));
     // A name that no header can carry is left out; the extension has it.
     let model = served.model.as_deref().map(HeaderValue::from_str);
     if let Some(Ok(model)) = model {
@@ -117,6 +115,16 @@ pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) 
         headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     served
+}
+
+/// The usual numbers cost no allocation.
+fn number(attempts: u32) -> HeaderValue {
+    match attempts {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        more => more.into(),
+    }
 }
 
 /// What the call itself counted.
