@@ -39,6 +39,17 @@ impl<B: Clone> KeptRequest<B> {
         }
     }
 
+    /// Its call, if it has one.
+    pub(crate) fn call(&self) -> Option<&Call> {
+        let within = || self.request.extensions().get();
+        self.call.as_ref().or_else(within)
+    }
+
+    /// Its body, of which nothing was read.
+    pub(crate) fn body(&self) -> &B {
+        self.request.body()
+    }
+
     /// The request as it was, with its call changed, if it has one.
     pub(crate) fn again(&self, change: impl FnOnce(&mut Call)) -> Request<B> {
         let mut request = self.request.clone();
@@ -49,5 +60,38 @@ impl<B: Clone> KeptRequest<B> {
             change(call);
         }
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Theirs;
+
+    #[test]
+    fn a_request_comes_again_as_it_was_with_all_its_extensions() {
+        for theirs in [false, true] {
+            let mut request = Request::post("/v1/messages")
+                .header("x-api-key", "k")
+                .body("{}")
+                .unwrap();
+            request.extensions_mut().insert(Call::new(Some("m".into())));
+            if theirs {
+                request.extensions_mut().insert(Theirs);
+            }
+            let kept = KeptRequest::of(&mut request);
+            assert_eq!(kept.call.is_some(), !theirs, "kept by value where it is alone");
+            let again = kept.again(|call| call.set_attempts_left(3));
+            for (request, left) in [(&request, 0), (&again, 3)] {
+                let call = request.extensions().get::<Call>().unwrap();
+                assert_eq!(call.attempts_left(), left);
+                assert_eq!(request.extensions().get::<Theirs>().is_some(), theirs);
+                assert_eq!(request.headers()["x-api-key"], "k");
+                assert_eq!((request.method().as_str(), *request.body()), ("POST", "{}"));
+            }
+            assert_eq!(kept.call().unwrap().attempts_left(), 0);
+        }
     }
 }
