@@ -82,7 +82,11 @@ mod tests {
                 request.extensions_mut().insert(Theirs);
             }
             let kept = KeptRequest::of(&mut request);
-            assert_eq!(kept.call.is_some(), !theirs, "kept by value where it is alone");
+            assert_eq!(
+                kept.call.is_some(),
+                !theirs,
+                "kept by value where it is alone"
+            );
             let again = kept.again(|call| call.set_attempts_left(3));
             for (request, left) in [(&request, 0), (&again, 3)] {
                 let call = request.extensions().get::<Call>().unwrap();

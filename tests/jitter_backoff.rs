@@ -1,4 +1,10 @@
 //! JitterBackoff alone over a scripted service: how many attempts, when, and what they cost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::unnecessary_wraps,
+    reason = "a test fails by panicking; a script gives answers and errors alike"
+)]
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -11,7 +17,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -27,12 +33,20 @@ use tower_service::Service;
 
 type Answer = Result<Response<Full<Bytes>>, BoxError>;
 
-/// A service that answers the n-th attempt as its script says, and remembers when each came.
+type Script = dyn Fn(usize) -> Answer + Send + Sync;
+
+/// When an attempt came, and what it was told of those that could follow.
+struct Attempt {
+    at: Instant,
+    left: Option<u8>,
+}
+
+/// A service that answers the n-th attempt as its script says, and remembers them all.
 #[derive(Clone)]
 struct Scripted {
-    script: Arc<dyn Fn(usize) -> Answer + Send + Sync>,
-    attempts: Arc<Mutex<Vec<(Instant, Option<u8>)>>>,
-    /// What `poll_ready` says, the first time.
+    script: Arc<Script>,
+    attempts: Arc<Mutex<Vec<Attempt>>>,
+    /// What `poll_ready` says before it is ready.
     unready: Arc<Mutex<Vec<BoxError>>>,
     ready: bool,
     polled: Arc<AtomicUsize>,
@@ -56,17 +70,13 @@ impl Scripted {
     /// When the attempts came, from the first one on.
     fn times(&self) -> Vec<Duration> {
         let attempts = self.attempts.lock().unwrap();
-        attempts.iter().map(|(at, _)| *at - attempts[0].0).collect()
+        let since_first = |attempt: &Attempt| attempt.at - attempts[0].at;
+        attempts.iter().map(since_first).collect()
     }
 
-    /// What each attempt was told of those that could follow.
     fn left(&self) -> Vec<Option<u8>> {
-        self.attempts
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(_, left)| *left)
-            .collect()
+        let attempts = self.attempts.lock().unwrap();
+        attempts.iter().map(|attempt| attempt.left).collect()
     }
 }
 
@@ -91,7 +101,10 @@ impl<B> Service<Request<B>> for Scripted {
         );
         let left = request.extensions().get().map(Call::attempts_left);
         let mut attempts = self.attempts.lock().unwrap();
-        attempts.push((Instant::now(), left));
+        attempts.push(Attempt {
+            at: Instant::now(),
+            left,
+        });
         std::future::ready((self.script)(attempts.len() - 1))
     }
 }
@@ -504,7 +517,7 @@ async fn a_cool_down_is_waited_for_without_an_attempt_and_without_budget() {
     assert_eq!(answer.status(), 200);
     assert_eq!(inner.left(), [4, 4, 4, 4, 4, 3].map(Some));
     for pair in inner.times()[..5].windows(2) {
-        let wait = pair[1] - pair[0];
+        let wait = pair[1].saturating_sub(pair[0]);
         assert!((4_000..=5_001).contains(&wait.as_millis()), "{wait:?}");
     }
 }
@@ -678,7 +691,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let sent = Arc::new(AtomicUsize::new(0));
+            let sent = Arc::new(AtomicU32::new(0));
             let inner = Scripted::new({
                 let sent = sent.clone();
                 move |nth| {
@@ -705,10 +718,10 @@ proptest! {
                 }
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
-            let count = calls.len() as f64;
+            let count = f64::from(u32::try_from(calls.len()).unwrap());
             join_all(calls).await;
             let bound = count * 1.2 + 10.0 + start.elapsed_now().as_secs_f64();
-            let sent = sent.load(Ordering::SeqCst) as f64;
+            let sent = f64::from(sent.load(Ordering::SeqCst));
             prop_assert!(sent <= bound, "{sent} attempts, bound {bound}");
             Ok(())
         })?;

@@ -213,3 +213,6 @@ impl Drop for Token {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

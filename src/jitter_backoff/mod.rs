@@ -95,8 +95,6 @@ mod policy;
 mod progress;
 mod service;
 mod session;
-#[cfg(test)]
-mod tests;
 
 pub use budget::RetryBudget;
 pub use future::ResponseFuture;

@@ -225,3 +225,6 @@ pub(crate) struct Room {
     /// Time to the deadline; `None` where there is none.
     pub(crate) time_left: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,17 +24,17 @@ impl Progress {
     }
 
     /// The attempt that is under way, counted from 1.
-    pub(crate) fn attempt(&self) -> u8 {
+    pub(crate) fn attempt(self) -> u8 {
         self.attempt
     }
 
     /// Attempts that could follow.
-    pub(crate) fn attempts_left(&self) -> u8 {
+    pub(crate) fn attempts_left(self) -> u8 {
         self.last.saturating_sub(self.attempt)
     }
 
     /// Retries before the next one.
-    pub(super) fn retries(&self) -> u32 {
+    pub(super) fn retries(self) -> u32 {
         u32::from(self.attempt.saturating_sub(1))
     }
 
@@ -44,7 +44,7 @@ impl Progress {
     }
 
     /// Whether the call may go on, after a cool-down or with another attempt.
-    pub(super) fn may_go_on(&self, cooling: bool) -> bool {
+    pub(super) fn may_go_on(self, cooling: bool) -> bool {
         if cooling {
             self.cool_downs < self.most_cool_downs
         } else {

@@ -256,8 +256,14 @@ mod tests {
         let long: Vec<_> = (0..256).map(|n| ChainModel::new(n.to_string())).collect();
         let capped = [ChainModel::new("a").with_max_tokens(0)];
         for (bad, error) in [
-            (chain(&[]), "model_fallback.chain is empty, but must be at least one model"),
-            (chain(&["a", ""]), "model_fallback.chain is \"\", but must be the name of a model"),
+            (
+                chain(&[]),
+                "model_fallback.chain is empty, but must be at least one model",
+            ),
+            (
+                chain(&["a", ""]),
+                "model_fallback.chain is \"\", but must be the name of a model",
+            ),
             (
                 chain(&["a", "b", "a"]),
                 "model_fallback.chain is \"a\" twice, but must be each model once",

@@ -1,11 +1,6 @@
 //! The service: finds the chain of a call and asks its first model.
 
-use super::{
-    chain::Route,
-    future::ResponseFuture,
-    hops::Hops,
-    layer::Shared,
-};
+use super::{chain::Route, future::ResponseFuture, hops::Hops, layer::Shared};
 use crate::{body::ReplayBody, call::Call, error::BoxError, kept::KeptRequest};
 use http::{Request, Response};
 use std::{
