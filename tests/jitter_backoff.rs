@@ -1,4 +1,4 @@
-//! JitterBackoff alone over a scripted service: how many attempts, when, and what they cost.
+//! Backoff alone over a scripted service: how many attempts, when, and what they cost.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! ModelFallback between Replay and a Claude in memory: which models are asked, what they are sent, what comes back.
+//! Fallback between Replay and a Claude in memory: which models are asked, what they are sent, what comes back.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

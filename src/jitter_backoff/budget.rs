@@ -4,8 +4,8 @@
 //! says that it is one. An account earns a share of a retry with each call that reached the model, and holds a small
 //! reserve, for a feature with few calls must be able to retry too.
 //!
-//! Everything is counted in millionths of a retry, so that 20 % of 10,000 calls are 2,000 retries and neither 1,667 nor
-//! 2,500. From that follows, for any run of failures over a time `t` in seconds, without tolerance:
+//! Everything is counted in millionths of a retry, so that no ratio is rounded. From that follows, for any run of
+//! failures over a time `t` in seconds, without tolerance:
 //!
 //! ```text
 //! attempts ≤ calls + calls · percent/100 + reserve + refill · t

@@ -112,7 +112,8 @@ impl<S, B> Session<S, B> {
                 now.checked_add(wait)
             }
             Decision::Retry(wait) => {
-                if let Some(account) = &self.account {
+                // Paid already where the attempt before never reached the model.
+                if let (Some(account), None) = (&self.account, &self.token) {
                     self.token = account.take(now);
                     if self.token.is_none() {
                         self.tell_not_retried(failure.kind, NotRetried::Budget);
@@ -143,7 +144,7 @@ impl<S, B> Session<S, B> {
             account.earn(now);
         }
         match &mut self.token {
-            // Paid already, for the same attempt after a cool-down; given back if there is none.
+            // Kept for the attempt after this one; given back if there is none.
             Some(token) if !sent => token.unspend(),
             token => *token = None,
         }
