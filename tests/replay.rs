@@ -399,6 +399,28 @@ async fn a_stream_that_stops_without_message_stop_does_not_end_as_if_whole() {
     assert_eq!(split_error(&text).0, format!("{START}{DELTA}"));
 }
 
+/// A server asks `is_end_stream` and would not poll for the error event.
+#[tokio::test]
+async fn a_cut_stream_is_not_at_its_end_when_its_last_bytes_are_out() {
+    let inner = service_fn(|_: Request<ReplayBody>| async {
+        let response = Response::builder().header("content-type", "text/event-stream");
+        Ok::<_, BoxError>(response.body(full(DELTA)).unwrap())
+    });
+    let response = ReplayLayer::new()
+        .layer(inner)
+        .oneshot(request(SONNET, true))
+        .await
+        .unwrap();
+    let mut body = response.into_body();
+    assert_eq!(body.size_hint().exact(), None);
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, DELTA);
+    assert!(!body.is_end_stream());
+    let last = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(last.starts_with(b"event: error\n"));
+    assert!(body.is_end_stream());
+}
+
 #[tokio::test]
 async fn half_an_event_becomes_part_of_the_error() {
     let (text, _) = streamed(
