@@ -23,6 +23,7 @@ pub mod replay;
 pub mod testing;
 pub mod timeouts;
 
+mod kept;
 mod rng;
 mod sync;
 
