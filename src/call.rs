@@ -319,7 +319,9 @@ impl Call {
 
     /// The model that any clone of this call asked last.
     pub fn last_model(&self) -> Option<Arc<str>> {
-        lock(&self.facts.last).clone().or_else(|| self.facts.model.clone())
+        lock(&self.facts.last)
+            .clone()
+            .or_else(|| self.facts.model.clone())
     }
 
     /// Attempts so far that were sent to the client, over all models.
@@ -528,7 +530,10 @@ mod tests {
     #[test]
     fn what_served_is_written_in_place_of_what_upstream_claimed() {
         let mut map = HeaderMap::new();
-        map.insert("tower-claude-degraded", HeaderValue::from_static("upstream"));
+        map.insert(
+            "tower-claude-degraded",
+            HeaderValue::from_static("upstream"),
+        );
         let mut served = Served {
             outcome: Outcome::Fallback,
             model: Some("haiku\n".into()),
@@ -539,7 +544,11 @@ mod tests {
         served.write_headers(&mut map);
         assert_eq!(map["tower-claude-outcome"], "fallback");
         assert_eq!(map["tower-claude-attempts"], "3");
-        assert_eq!(map.len(), 2, "no kind, and no model that is no header value");
+        assert_eq!(
+            map.len(),
+            2,
+            "no kind, and no model that is no header value"
+        );
 
         served.model = Some("haiku".into());
         served.degraded = Some(FailureKind::CircuitOpen);
