@@ -7,6 +7,8 @@
 
 pub mod error;
 pub mod headers;
+pub(crate) mod outline;
 pub mod rate_limits;
+pub mod reply;
 pub mod request;
 pub mod sse;

@@ -37,15 +37,15 @@
 //! # Ok::<(), tower_claude::claude::sse::EventTooLarge>(())
 //! ```
 
-mod outline;
+mod event;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, num::NonZeroUsize};
+pub use self::event::{EventKind, EventTooLarge, SseEvent};
 
+use super::outline::Outline;
 use memchr::memchr2;
-
-use self::outline::Outline;
+use std::num::NonZeroUsize;
 
 /// Upper bound for one event unless [`Splitter::with_max_event`] says otherwise: 1 MiB.
 ///
@@ -55,89 +55,12 @@ pub const DEFAULT_MAX_EVENT: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
 /// How much of an `error` event's data is kept to be classified: 16 KiB.
 pub const MAX_ERROR_DATA: usize = 16 << 10;
 
-/// What an event is, by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum EventKind {
-    /// `message_start`: the model has begun; no content yet.
-    MessageStart,
-    /// `content_block_start`: announces a block of text, thinking or tool use.
-    ContentBlockStart,
-    /// `content_block_delta`: content of any kind.
-    ContentBlockDelta,
-    /// `content_block_stop`
-    ContentBlockStop,
-    /// `message_delta`: stop reason and usage.
-    MessageDelta,
-    /// `message_stop`: the only sign that an answer is complete.
-    MessageStop,
-    /// `ping`: may come at any time.
-    Ping,
-    /// `error`: the stream failed; nothing follows.
-    Error,
-    /// Any other name, or none.
-    Other,
-}
-
-impl EventKind {
-    /// Whether this is one of the events that the API documents.
-    pub fn is_known(self) -> bool {
-        self != Self::Other
-    }
-
-    fn of(name: &[u8]) -> Self {
-        match name {
-            b"content_block_delta" => Self::ContentBlockDelta,
-            b"content_block_start" => Self::ContentBlockStart,
-            b"content_block_stop" => Self::ContentBlockStop,
-            b"message_start" => Self::MessageStart,
-            b"message_delta" => Self::MessageDelta,
-            b"message_stop" => Self::MessageStop,
-            b"ping" => Self::Ping,
-            b"error" => Self::Error,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// An event whose end lies in the chunk that was pushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SseEvent<'a> {
-    /// What it is.
-    pub kind: EventKind,
-    /// Offset in the chunk just after the blank line that ends the event.
-    pub end: usize,
-    /// Whether the data is one whole JSON object. A `ping` with no data at all counts as whole: it has nothing to lose.
-    /// Says nothing of use about [`EventKind::Other`].
-    pub whole: bool,
-    /// The first [`MAX_ERROR_DATA`] bytes of the data of an [`EventKind::Error`]; empty for all others.
-    pub error: &'a [u8],
-}
-
-/// An event passed the splitter's bound.
-///
-/// The stream cannot be followed any further; every later push gives the same error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventTooLarge {
-    /// The bound, in bytes.
-    pub limit: NonZeroUsize,
-}
-
-impl fmt::Display for EventTooLarge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "an event of the stream is longer than {} bytes",
-            self.limit
-        )
-    }
-}
-
-impl std::error::Error for EventTooLarge {}
-
 /// Splits a stream of chunks into events. See the [module docs](self).
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about a stream, not the state of a machine"
+)]
 pub struct Splitter {
     max_event: NonZeroUsize,
     full_parse: bool,
@@ -156,7 +79,7 @@ pub struct Splitter {
 }
 
 /// What is known of the line that the last chunk left unfinished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     /// Nothing yet: its start is in [`Head`].
     Head,
@@ -194,6 +117,7 @@ impl Splitter {
     }
 
     /// Refuses events longer than this many bytes, field names and line ends included. Default: [`DEFAULT_MAX_EVENT`].
+    #[must_use]
     pub fn with_max_event(mut self, limit: NonZeroUsize) -> Self {
         self.max_event = limit;
         self
@@ -202,6 +126,7 @@ impl Splitter {
     /// Parses the data of known events as JSON, instead of looking at its outline only. Default: `false`.
     ///
     /// Costs a copy of every event and the parse.
+    #[must_use]
     pub fn with_full_parse(mut self, full_parse: bool) -> Self {
         self.full_parse = full_parse;
         self
@@ -412,7 +337,7 @@ impl Splitter {
 }
 
 /// The first bytes of an unfinished line: enough for every field name, every event name and a byte order mark.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Head {
     bytes: [u8; 32],
     len: usize,

@@ -1,10 +1,10 @@
 //! Tells a whole JSON object from a cut one by its strings and braces.
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2, memrchr};
 
 /// Follows a JSON text as far as its outline goes: strings, escapes and the depth of braces.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Outline {
+pub(crate) struct Outline {
     depth: u32,
     in_string: bool,
     /// The next byte of the string is escaped.
@@ -27,19 +27,19 @@ enum Stage {
 
 impl Outline {
     /// Whether what was pushed is one object, closed, and nothing but white space around it.
-    pub(super) fn is_whole(self) -> bool {
+    pub(crate) fn is_whole(self) -> bool {
         self.stage == Stage::After
     }
 
     /// Takes the line feed between two lines of one value: white space, but never part of a string.
-    pub(super) fn line_feed(&mut self) {
+    pub(crate) fn line_feed(&mut self) {
         if self.in_string {
             self.stage = Stage::Broken;
         }
     }
 
     /// Takes the next bytes.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         if self.stage == Stage::Before && is_plainly_whole(bytes) {
             self.stage = Stage::After;
             return;
@@ -94,9 +94,9 @@ const MAX_COUNTED: usize = 512;
 
 /// Whether this is a whole object that needs no second look; most events are.
 ///
-/// Without a backslash, an even number of quotes means that the end lies outside of strings, and so do the braces that the
-/// text ends with. If those are all the closing braces there are, and as many as opening ones, then each of them
-/// closes one. This is counting only, which compilers turn into vector instructions.
+/// Without a backslash, an even number of quotes before a place means that it lies outside of strings. If that is true of
+/// the end, and of the one brace that opens behind the first, and the text ends with as many closing braces, then there
+/// are no others and all is closed. This is counting only, which compilers turn into vector instructions.
 fn is_plainly_whole(text: &[u8]) -> bool {
     if text.first() != Some(&b'{') || text.len() > MAX_COUNTED {
         return false;
@@ -107,7 +107,17 @@ fn is_plainly_whole(text: &[u8]) -> bool {
         .take_while(|byte| matches!(byte, b'}' | b' '));
     let closing = at_end.filter(|&&byte| byte == b'}').count();
     let [opened, closed, quotes, escapes] = count(text);
-    opened == closing && closed == closing && quotes % 2 == 0 && escapes == 0
+    if opened != closing || closed != closing || quotes % 2 != 0 || escapes != 0 {
+        return false;
+    }
+    match closing {
+        1 => true,
+        2 => memrchr(b'{', text).is_some_and(|inner| {
+            let (before, _) = text.split_at(inner);
+            memchr_iter(b'"', before).count() % 2 == 0
+        }),
+        _ => false,
+    }
 }
 
 /// How many `{`, `}`, `"` and `\` there are.
@@ -152,11 +162,12 @@ mod tests {
     #[test]
     fn what_is_no_object_or_more_than_one_is_not_whole() {
         for text in [
-            "", "  ", "null", "[]", "\"{}\"", "{}{}", "{} x", "x{}", "{", "}", "[DONE]", "<p>",
+            "", "  ", "null", "[]", "\"{}\"", "{}{}", "{} x", "x{}", "{", "}", "{\"{\"}}",
+            "[DONE]", "<p>",
         ] {
             assert!(!whole(text.as_bytes()), "{text}");
         }
-        for text in ["{}", "  {} ", "{\"a\":{}}", "{\"}\":\"{\"}"] {
+        for text in ["{}", "{\"{\":1}", "  {} ", "{\"a\":{}}", "{\"}\":\"{\"}"] {
             assert!(whole(text.as_bytes()), "{text}");
         }
     }
