@@ -23,9 +23,11 @@ pub mod replay;
 pub mod testing;
 pub mod timeouts;
 
+mod answer;
 mod rng;
 mod sync;
 
+pub use body::ReplayBody;
 pub use call::{Call, Deadline, Feature, Outcome, Served, Tenant};
 pub use classify::{Failure, FailureKind, Verdict};
 pub use error::{BodyTooLarge, BoxError, BuildError};

@@ -109,7 +109,7 @@ async fn the_shortest_and_the_longest_ttl_are_no_trouble() {
 }
 
 #[test]
-fn no_answer_and_no_tenant_is_printed() {
+fn no_answer_is_printed() {
     let shown = format!(
         "{:?} {:?}",
         CachedAnswer::new("a secret"),
