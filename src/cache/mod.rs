@@ -49,6 +49,8 @@ mod store;
 
 pub use key::CacheKey;
 #[cfg(feature = "cache")]
+pub(crate) use key::key_of;
+#[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
 pub use memory::MemoryCache;
 pub use store::{CacheQuery, CachedAnswer, Lookup, LookupFuture, ResponseCache};
