@@ -89,6 +89,8 @@ mod policy;
 mod service;
 mod stand_in;
 mod tee;
+#[cfg(all(test, feature = "cache"))]
+mod tests;
 
 pub use body::DegradeBody;
 pub use future::DegradeFuture;
