@@ -20,8 +20,7 @@ pub(super) fn canonical(segments: &[Bytes], emit: impl FnMut(&[u8])) -> Option<(
         depth: 0,
         escaped: false,
         dropped: false,
-        scalar: false,
-        gap: false,
+        last: Last::Other,
     };
     for segment in segments {
         let mut rest: &[u8] = segment;
@@ -64,10 +63,17 @@ struct Scan<F> {
     escaped: bool,
     /// This member is left out.
     dropped: bool,
-    /// The last byte of the value belonged to a number or name.
-    scalar: bool,
-    /// White space was left out since.
-    gap: bool,
+    last: Last,
+}
+
+/// What came last in a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// A byte of a number or a name.
+    Scalar,
+    /// White space after one.
+    ScalarAndSpace,
+    Other,
 }
 
 impl<F: FnMut(&[u8])> Scan<F> {
@@ -77,7 +83,9 @@ impl<F: FnMut(&[u8])> Scan<F> {
         match self.at {
             At::MaybeStream(_) | At::Key | At::Text => Some(self.string(rest)),
             _ if is_space(first) => {
-                self.gap = true;
+                if self.last == Last::Scalar {
+                    self.last = Last::ScalarAndSpace;
+                }
                 Some(1)
             }
             At::Value => self.value(rest),
@@ -88,7 +96,7 @@ impl<F: FnMut(&[u8])> Scan<F> {
                     (At::FirstKey | At::NextKey, b'"') => At::MaybeStream(0),
                     (At::Colon, b':') => {
                         self.keep(b":");
-                        (self.scalar, self.gap) = (false, false);
+                        self.last = Last::Other;
                         At::Value
                     }
                     _ => return None,
@@ -132,8 +140,8 @@ impl<F: FnMut(&[u8])> Scan<F> {
 
     /// A value up to the next white space, quote, or its end.
     fn value(&mut self, rest: &[u8]) -> Option<usize> {
-        let parted = std::mem::take(&mut self.gap) && self.scalar;
-        if parted && rest.first().copied().is_some_and(is_scalar) {
+        let scalar = rest.first().copied().is_some_and(is_scalar);
+        if scalar && self.last == Last::ScalarAndSpace {
             self.keep(b" ");
         }
         for (at, &byte) in rest.iter().enumerate() {
@@ -154,12 +162,16 @@ impl<F: FnMut(&[u8])> Scan<F> {
                 _ => None,
             };
             let Some((end, next)) = next else {
-                self.scalar = is_scalar(byte);
+                self.last = if is_scalar(byte) {
+                    Last::Scalar
+                } else {
+                    Last::Other
+                };
                 continue;
             };
             self.keep(rest.get(..end)?);
             match next {
-                At::Text => self.scalar = false,
+                At::Text => self.last = Last::Other,
                 // The byte that ends the member is neither part of it nor needed: each member begins with a comma.
                 At::NextKey | At::End => {
                     self.at = next;

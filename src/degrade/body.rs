@@ -53,17 +53,16 @@ where
         let Some(tee) = this.tee else {
             return Poll::Ready(polled);
         };
-        match &polled {
-            Some(Ok(frame)) => {
-                if !frame.data_ref().is_none_or(|data| tee.push(data)) {
-                    *this.tee = None;
-                }
-            }
+        let keeps = match &polled {
+            Some(Ok(frame)) => frame.data_ref().is_none_or(|data| tee.push(data)),
             Some(Err(_)) => {
                 tee.give_up();
-                *this.tee = None;
+                false
             }
-            None => {}
+            None => true,
+        };
+        if !keeps {
+            *this.tee = None;
         }
         // The last frame may never be followed by a poll that would say `None`.
         if polled.is_none() || this.body.is_end_stream() {

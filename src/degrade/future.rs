@@ -114,7 +114,6 @@ where
 }
 
 /// What a result is to this layer.
-#[expect(clippy::large_enum_variant, reason = "taken apart where it is made")]
 enum Judged<RB> {
     /// What the caller gets.
     Answered(Answered<RB>),
