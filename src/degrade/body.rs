@@ -55,10 +55,7 @@ where
         };
         let keeps = match &polled {
             Some(Ok(frame)) => frame.data_ref().is_none_or(|data| tee.push(data)),
-            Some(Err(_)) => {
-                tee.give_up();
-                false
-            }
+            Some(Err(_)) => false,
             None => true,
         };
         if !keeps {

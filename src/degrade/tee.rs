@@ -67,15 +67,11 @@ impl Tee {
     pub(super) fn push(&mut self, piece: &Bytes) -> bool {
         self.bytes = self.bytes.saturating_add(piece.len());
         if self.bytes > MAX_BYTES || self.pieces.len() == MAX_PIECES {
-            self.give_up();
+            self.pieces = Vec::new();
             return false;
         }
         self.pieces.push(piece.clone());
         true
-    }
-
-    pub(super) fn give_up(&mut self) {
-        self.pieces = Vec::new();
     }
 
     /// The body is at its end.
