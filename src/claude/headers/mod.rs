@@ -29,7 +29,8 @@ pub const MODEL: HeaderName = HeaderName::from_static("tower-claude-model");
 pub const ATTEMPTS: HeaderName = HeaderName::from_static("tower-claude-attempts");
 /// Why the answer is degraded; absent when it is not.
 pub const DEGRADED: HeaderName = HeaderName::from_static("tower-claude-degraded");
-/// The feature a call belongs to, set by callers that cannot set an extension.
+/// The feature of a call, for callers that reach the stack over HTTP; an in-process caller sets
+/// [`Feature`](crate::Feature) as an extension instead.
 pub const FEATURE: HeaderName = HeaderName::from_static("tower-claude-feature");
 
 /// What the names of this crate's own headers start with.
