@@ -485,7 +485,7 @@ impl Served {
             headers::OUTCOME,
             HeaderValue::from_static(self.outcome.as_str()),
         );
-        map.insert(headers::ATTEMPTS, HeaderValue::from(self.attempts));
+        map.insert(headers::ATTEMPTS, number(self.attempts));
         if let Some(kind) = self.degraded {
             map.insert(headers::DEGRADED, HeaderValue::from_static(kind.as_str()));
         }
@@ -493,6 +493,16 @@ impl Served {
         if let Some(Ok(model)) = model {
             map.insert(headers::MODEL, model);
         }
+    }
+}
+
+/// The usual numbers cost no allocation.
+fn number(attempts: u32) -> HeaderValue {
+    match attempts {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        more => more.into(),
     }
 }
 

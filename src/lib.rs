@@ -30,7 +30,6 @@ mod sync;
 pub use body::ReplayBody;
 pub use call::{Call, Deadline, Feature, Outcome, Served, Tenant};
 pub use classify::{Failure, FailureKind, Verdict};
-pub use body::ReplayBody;
 pub use error::{BodyTooLarge, BoxError, BuildError};
 pub use event::{Event, Observe};
 pub use timeouts::Timeouts;
