@@ -8,9 +8,10 @@
 
 use crate::{
     classify::{End, FailureKind},
-    claude::request::RequestFacts,
+    claude::{headers, request::RequestFacts},
     sync::lock,
 };
+use http::{HeaderMap, HeaderValue};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
@@ -475,6 +476,36 @@ pub struct Served {
     pub end: End,
 }
 
+impl Served {
+    /// Writes these facts as the `tower-claude-*` headers of the answer, in place of any that are there. A name that is
+    /// no header value (a model is outside input) is left out.
+    pub(crate) fn write_headers(&self, map: &mut HeaderMap) {
+        headers::strip_ours(map);
+        map.insert(
+            headers::OUTCOME,
+            HeaderValue::from_static(self.outcome.as_str()),
+        );
+        map.insert(headers::ATTEMPTS, number(self.attempts));
+        if let Some(kind) = self.degraded {
+            map.insert(headers::DEGRADED, HeaderValue::from_static(kind.as_str()));
+        }
+        let model = self.model.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(model)) = model {
+            map.insert(headers::MODEL, model);
+        }
+    }
+}
+
+/// The usual numbers cost no allocation.
+fn number(attempts: u32) -> HeaderValue {
+    match attempts {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        more => more.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -504,6 +535,36 @@ mod tests {
         call.clone().set_hop(1, "haiku".into(), 0);
         assert_eq!(call.last_model().as_deref(), Some("haiku"));
         assert_eq!(call.model().unwrap().as_ref(), "sonnet");
+    }
+
+    #[test]
+    fn what_served_is_written_in_place_of_what_upstream_claimed() {
+        let mut map = HeaderMap::new();
+        map.insert(
+            "tower-claude-degraded",
+            HeaderValue::from_static("upstream"),
+        );
+        let mut served = Served {
+            outcome: Outcome::Fallback,
+            model: Some("haiku\n".into()),
+            attempts: 3,
+            degraded: None,
+            end: End::new(),
+        };
+        served.write_headers(&mut map);
+        assert_eq!(map["tower-claude-outcome"], "fallback");
+        assert_eq!(map["tower-claude-attempts"], "3");
+        assert_eq!(
+            map.len(),
+            2,
+            "no kind, and no model that is no header value"
+        );
+
+        served.model = Some("haiku".into());
+        served.degraded = Some(FailureKind::CircuitOpen);
+        served.write_headers(&mut map);
+        assert_eq!(map["tower-claude-model"], "haiku");
+        assert_eq!(map["tower-claude-degraded"], "circuit_open");
     }
 
     #[test]

@@ -23,13 +23,17 @@ pub mod replay;
 pub mod testing;
 pub mod timeouts;
 
+<<<<<<< HEAD
 mod kept;
+=======
+mod answer;
+>>>>>>> degrade
 mod rng;
 mod sync;
 
+pub use body::ReplayBody;
 pub use call::{Call, Deadline, Feature, Outcome, Served, Tenant};
 pub use classify::{Failure, FailureKind, Verdict};
-pub use body::ReplayBody;
 pub use error::{BodyTooLarge, BoxError, BuildError};
 pub use event::{Event, Observe};
 pub use timeouts::Timeouts;

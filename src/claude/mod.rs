@@ -9,6 +9,6 @@ pub mod error;
 pub mod headers;
 pub(crate) mod outline;
 pub mod rate_limits;
-pub mod request;
 pub mod reply;
+pub mod request;
 pub mod sse;

@@ -4,7 +4,7 @@ use crate::{
     call::{Call, Deadline, Feature, Outcome, Served, Tenant},
     classify::{End, Ended, FailureKind, Verdict},
     claude::{
-        headers::{self, ATTEMPTS, DEGRADED, MODEL, OUTCOME, X_SHOULD_RETRY},
+        headers::{self, X_SHOULD_RETRY},
         request::RequestFacts,
     },
 };
@@ -93,18 +93,7 @@ pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) 
         head.extensions.insert(served.clone());
         served
     });
-    let headers = &mut head.headers;
-    headers::strip_ours(headers);
-    headers.insert(OUTCOME, HeaderValue::from_static(served.outcome.as_str()));
-    headers.insert(ATTEMPTS, number(served.attempts));
-    // A name that no header can carry is left out; the extension has it.
-    let model = served.model.as_deref().map(HeaderValue::from_str);
-    if let Some(Ok(model)) = model {
-        headers.insert(MODEL, model);
-    }
-    if let Some(kind) = served.degraded {
-        headers.insert(DEGRADED, HeaderValue::from_static(kind.as_str()));
-    }
+    served.write_headers(&mut head.headers);
     // The caller may retry a full bulkhead: nothing was sent.
     let local = |kind| kind == FailureKind::BulkheadFull;
     if verdict
@@ -112,19 +101,10 @@ pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) 
         .is_some_and(|failure| !local(failure.kind))
         && sdk_retries(head.status)
     {
-        headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        head.headers
+            .insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     served
-}
-
-/// The usual numbers cost no allocation.
-fn number(attempts: u32) -> HeaderValue {
-    match attempts {
-        0 => HeaderValue::from_static("0"),
-        1 => HeaderValue::from_static("1"),
-        2 => HeaderValue::from_static("2"),
-        more => more.into(),
-    }
 }
 
 /// What the call itself counted.
@@ -162,7 +142,10 @@ fn sdk_retries(status: StatusCode) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::Failure;
+    use crate::{
+        classify::Failure,
+        claude::headers::{ATTEMPTS, MODEL, OUTCOME},
+    };
     use http::Response;
 
     fn closed(call: &Call, status: u16, verdict: &Verdict) -> (HeaderMap, Served) {

@@ -28,7 +28,14 @@ pub const HAIKU: &str = "claude-haiku-5-5";
 #[derive(Clone, Debug)]
 pub enum Act {
     /// An answer: a head after a delay, then frames, each after a delay, then an end.
-    Answer { after: Duration, status: u16, kind: &'static str, headers: Vec<(&'static str, String)>, frames: Vec<(Duration, Bytes)>, end: BodyEnd },
+    Answer {
+        after: Duration,
+        status: u16,
+        kind: &'static str,
+        headers: Vec<(&'static str, String)>,
+        frames: Vec<(Duration, Bytes)>,
+        end: BodyEnd,
+    },
     /// A transport error after a delay.
     Break(Duration),
     /// No answer, ever.
@@ -69,16 +76,25 @@ impl Act {
     }
 
     pub fn overloaded() -> Self {
-        Self::json(529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#)
+        Self::json(
+            529,
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+        )
     }
 
     pub fn rate_limited(retry_after: &str) -> Self {
-        Self::json(429, r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#)
-            .header("retry-after", retry_after)
+        Self::json(
+            429,
+            r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}"#,
+        )
+        .header("retry-after", retry_after)
     }
 
     pub fn refused() -> Self {
-        Self::json(400, r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#)
+        Self::json(
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#,
+        )
     }
 
     /// A whole stream, at once.
@@ -92,7 +108,10 @@ impl Act {
             status: 200,
             kind: "text/event-stream",
             headers: Vec::new(),
-            frames: frames.iter().map(|frame| (Duration::ZERO, Bytes::from_static(frame.as_bytes()))).collect(),
+            frames: frames
+                .iter()
+                .map(|frame| (Duration::ZERO, Bytes::from_static(frame.as_bytes())))
+                .collect(),
             end,
         }
     }
@@ -144,7 +163,12 @@ pub struct Upstream {
 impl Upstream {
     /// Asks `script` with the model and how many attempts at it came before.
     pub fn new(script: impl Fn(&str, usize) -> Act + Send + Sync + 'static) -> Self {
-        Self { script: Arc::new(script), seen: Arc::default(), open: Arc::default(), peak: Arc::default() }
+        Self {
+            script: Arc::new(script),
+            seen: Arc::default(),
+            open: Arc::default(),
+            peak: Arc::default(),
+        }
     }
 
     pub fn always(act: Act) -> Self {
@@ -160,7 +184,12 @@ impl Upstream {
     }
 
     pub fn calls_to(&self, model: &str) -> usize {
-        self.seen.lock().unwrap().iter().filter(|attempt| attempt.model == model).count()
+        self.seen
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|attempt| attempt.model == model)
+            .count()
     }
 
     /// Bodies and calls that are open now.
@@ -204,7 +233,12 @@ impl Service<Request<ReplayBody>> for Upstream {
             .ok()
             .and_then(|value| Some(value.get("model")?.as_str()?.to_owned()))
             .unwrap_or_default();
-        let attempt = Attempt { at: Instant::now(), model: model.clone(), body, headers: head.headers };
+        let attempt = Attempt {
+            at: Instant::now(),
+            model: model.clone(),
+            body,
+            headers: head.headers,
+        };
         let nth = {
             let mut seen = this.seen.lock().unwrap();
             seen.push(attempt);
@@ -223,15 +257,29 @@ impl Service<Request<ReplayBody>> for Upstream {
                     drop(seat);
                     Err("connection reset".into())
                 }
-                Act::Answer { after, status, kind, headers, frames, end } => {
+                Act::Answer {
+                    after,
+                    status,
+                    kind,
+                    headers,
+                    frames,
+                    end,
+                } => {
                     if !after.is_zero() {
                         sleep(after).await;
                     }
-                    let mut builder = Response::builder().status(status).header("content-type", kind);
+                    let mut builder = Response::builder()
+                        .status(status)
+                        .header("content-type", kind);
                     for (name, value) in headers {
                         builder = builder.header(name, value);
                     }
-                    let body = PlayedBody { frames: frames.into(), end, sleep: None, seat: Some(seat) };
+                    let body = PlayedBody {
+                        frames: frames.into(),
+                        end,
+                        sleep: None,
+                        seat: Some(seat),
+                    };
                     Ok(builder.body(body).unwrap())
                 }
             }
@@ -252,7 +300,10 @@ impl Body for PlayedBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let Some((before, _)) = this.frames.front() else {
             return match this.end {
@@ -272,14 +323,19 @@ impl Body for PlayedBody {
             std::task::ready!(wait.as_mut().poll(cx));
             this.sleep = None;
         }
-        let frame = this.frames.pop_front().map(|(_, data)| Ok(Frame::data(data)));
+        let frame = this
+            .frames
+            .pop_front()
+            .map(|(_, data)| Ok(Frame::data(data)));
         Poll::Ready(frame)
     }
 }
 
 /// A Messages request.
 pub fn request(model: &str, stream: bool) -> Request<Full<Bytes>> {
-    let body = format!(r#"{{"model":"{model}","max_tokens":64,"stream":{stream},"messages":[{{"role":"user","content":"Hi"}}]}}"#);
+    let body = format!(
+        r#"{{"model":"{model}","max_tokens":64,"stream":{stream},"messages":[{{"role":"user","content":"Hi"}}]}}"#
+    );
     Request::post("http://claude.test/v1/messages")
         .header("content-type", "application/json")
         .header("x-api-key", "sk-test")
