@@ -1,7 +1,10 @@
 //! The settings of Replay.
 
 use super::service::Replay;
-use crate::event::{Observe, Observers};
+use crate::{
+    error::BuildError,
+    event::{Observe, Observers},
+};
 use std::{sync::Arc, time::Duration};
 use tower_layer::Layer;
 
@@ -44,6 +47,24 @@ impl ReplayLayer {
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        if self.limit == 0 {
+            return Err(BuildError::new(
+                "replay.limit",
+                "0 bytes",
+                "at least 1 byte",
+            ));
+        }
+        if self.deadline.is_zero() {
+            return Err(BuildError::new("replay.deadline", "0s", "longer than 0s"));
+        }
+        Ok(())
     }
 
     /// Tells this observer of [`Event::CallEnded`](crate::Event::CallEnded). May be given several times.

@@ -1,6 +1,6 @@
 //! A Claude in memory, for tests on a paused clock: a tower service that plays a script of answers and records what it
 //! was asked.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use bytes::Bytes;
 use http::{Request, Response};
