@@ -23,7 +23,11 @@ pub mod replay;
 pub mod testing;
 pub mod timeouts;
 
+<<<<<<< HEAD
+mod kept;
+=======
 mod answer;
+>>>>>>> degrade
 mod rng;
 mod sync;
 

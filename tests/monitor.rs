@@ -1,5 +1,7 @@
 //! The monitor as its users see it: events in; totals, alerts and snapshots out.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use proptest::prelude::*;
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, OnceLock},
@@ -21,7 +23,11 @@ fn secs(secs: u64) -> Duration {
 
 /// A call for a feature that ended so.
 fn call(monitor: &Monitor, feature: &str, outcome: Outcome, failure: Option<FailureKind>) {
-    let model = if outcome == Outcome::Fallback { HAIKU } else { SONNET };
+    let model = if outcome == Outcome::Fallback {
+        HAIKU
+    } else {
+        SONNET
+    };
     monitor.on_event(&Event::CallEnded {
         feature: &feature.into(),
         model,
@@ -120,7 +126,11 @@ async fn a_failure_share_above_5_percent_of_more_than_100_calls_raises_once_and_
     let monitor = told.builder().build().unwrap();
     good(&monitor, 94);
     failed(&monitor, 6);
-    assert_eq!(told.take(Rule::FailureShare, &chat()), [], "100 calls are not more than 100");
+    assert_eq!(
+        told.take(Rule::FailureShare, &chat()),
+        [],
+        "100 calls are not more than 100"
+    );
     good(&monitor, 1);
     assert_eq!(told.take(Rule::FailureShare, &chat()), [true]);
     failed(&monitor, 20);
@@ -146,7 +156,11 @@ async fn a_share_that_wanders_about_its_threshold_does_not_flap() {
     }
     assert_eq!(told.take(Rule::FailureShare, &chat()), [true]);
     good(&monitor, 60);
-    assert_eq!(told.take(Rule::FailureShare, &chat()), [], "15 of 365 are more than 4 %");
+    assert_eq!(
+        told.take(Rule::FailureShare, &chat()),
+        [],
+        "15 of 365 are more than 4 %"
+    );
     good(&monitor, 20);
     assert_eq!(told.take(Rule::FailureShare, &chat()), [false]);
 }
@@ -165,12 +179,17 @@ async fn a_fallback_share_is_judged_apart_from_failures() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fast_burn_is_raised_within_minutes_and_cleared_when_it_is_over() {
-    for (rule, (outcome, failure)) in [(Rule::FailureBurn, CANNED), (Rule::FallbackBurn, FALLBACK)] {
+    for (rule, (outcome, failure)) in [(Rule::FailureBurn, CANNED), (Rule::FallbackBurn, FALLBACK)]
+    {
         let told = Told::default();
         let monitor = told.builder().build().unwrap();
         good(&monitor, 9);
         calls(&monitor, 11, outcome, failure);
-        assert_eq!(told.take(rule, &chat()), [], "20 calls are not more than 20");
+        assert_eq!(
+            told.take(rule, &chat()),
+            [],
+            "20 calls are not more than 20"
+        );
         calls(&monitor, 1, outcome, failure);
         assert_eq!(told.take(rule, &chat()), [true]);
         good(&monitor, 6);
@@ -194,12 +213,20 @@ async fn at_low_traffic_five_failures_and_no_success_are_enough() {
     failed(&monitor, 3);
     assert_eq!(told.take(Rule::AllFailed, &chat()), []);
     good(&monitor, 1);
-    assert_eq!(told.take(Rule::AllFailed, &chat()), [false], "one success clears");
+    assert_eq!(
+        told.take(Rule::AllFailed, &chat()),
+        [false],
+        "one success clears"
+    );
     pass(&monitor, secs(900)).await;
     failed(&monitor, 5);
     assert_eq!(told.take(Rule::AllFailed, &chat()), [true]);
     pass(&monitor, secs(900)).await;
-    assert_eq!(told.take(Rule::AllFailed, &chat()), [false], "so does a quarter of an hour without calls");
+    assert_eq!(
+        told.take(Rule::AllFailed, &chat()),
+        [false],
+        "so does a quarter of an hour without calls"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +297,12 @@ async fn what_callers_drop_or_get_wrong_raises_nothing_and_dilutes_nothing() {
     let told = Told::default();
     let monitor = told.builder().build().unwrap();
     calls(&monitor, 1000, Outcome::Error, Some(FailureKind::Refused));
-    calls(&monitor, 1000, Outcome::Direct, Some(FailureKind::Cancelled));
+    calls(
+        &monitor,
+        1000,
+        Outcome::Direct,
+        Some(FailureKind::Cancelled),
+    );
     monitor.check();
     assert!(told.0.lock().unwrap().is_empty());
     good(&monitor, 100);
@@ -291,7 +323,10 @@ async fn each_feature_is_judged_by_its_own_calls() {
     let summary = Subject::Feature("summary".into());
     assert_eq!(told.take(Rule::FailureBurn, &summary), [true]);
     assert_eq!(told.take(Rule::AllFailed, &summary), [true]);
-    assert!(told.0.lock().unwrap().is_empty(), "neither chat nor all calls are worse for it");
+    assert!(
+        told.0.lock().unwrap().is_empty(),
+        "neither chat nor all calls are worse for it"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,23 +371,42 @@ async fn numbers_go_to_the_model_that_was_asked_for_and_attempts_to_the_one_that
         model: HAIKU,
         waited: true,
     });
-    call(&monitor, "chat", Outcome::Cached, Some(FailureKind::CircuitOpen));
-    call(&monitor, "chat", Outcome::Error, Some(FailureKind::BulkheadFull));
+    call(
+        &monitor,
+        "chat",
+        Outcome::Cached,
+        Some(FailureKind::CircuitOpen),
+    );
+    call(
+        &monitor,
+        "chat",
+        Outcome::Error,
+        Some(FailureKind::BulkheadFull),
+    );
 
     let snapshot = monitor.snapshot();
     let asked = snapshot.model(SONNET).unwrap().windows.minute;
     assert_eq!((asked.calls, asked.fallbacks, asked.failures), (3, 1, 2));
     assert_eq!((asked.cached, asked.errors, asked.degraded()), (1, 1, 1));
-    assert_eq!((asked.attempts, asked.attempt_failures, asked.retries), (2, 2, 1));
+    assert_eq!(
+        (asked.attempts, asked.attempt_failures, asked.retries),
+        (2, 2, 1)
+    );
     assert_eq!((asked.hops, asked.spared), (1, 1));
     let tried = snapshot.pair(HAIKU, "chat").unwrap().windows.hour;
-    assert_eq!((tried.calls, tried.attempts, tried.bulkhead_full), (0, 1, 1));
+    assert_eq!(
+        (tried.calls, tried.attempts, tried.bulkhead_full),
+        (0, 1, 1)
+    );
     let feature = snapshot.feature("chat").unwrap().windows;
     assert_eq!(feature.minute, feature.hour);
     assert_eq!(feature.hour, snapshot.all.hour);
     assert_eq!(feature.hour.attempts, 3);
     let p50 = feature.hour.to_head_p50.unwrap();
-    assert!(p50 > Duration::from_millis(530) && p50 < Duration::from_millis(1200), "{p50:?}");
+    assert!(
+        p50 > Duration::from_millis(530) && p50 < Duration::from_millis(1200),
+        "{p50:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -366,7 +420,16 @@ async fn each_window_forgets_in_its_own_time() {
         let all = monitor.snapshot().all;
         counted.push(Window::ALL.map(|window| all.over(window).calls));
     }
-    assert_eq!(counted, [[3, 3, 3, 3], [0, 3, 3, 3], [0, 0, 3, 3], [0, 0, 0, 3], [0; 4]]);
+    assert_eq!(
+        counted,
+        [
+            [3, 3, 3, 3],
+            [0, 3, 3, 3],
+            [0, 0, 3, 3],
+            [0, 0, 0, 3],
+            [0; 4]
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -402,8 +465,15 @@ async fn a_flood_of_invented_names_is_bounded_and_leaves_the_pinned_ones_counted
     assert_eq!(snapshot.feature("chat").unwrap().windows.hour.calls, 7);
     let other = snapshot.model(OTHER).unwrap();
     assert_eq!(other.windows.hour.calls, 5000 - 16);
-    assert!(other.circuit.is_none(), "circuits that share a place have no common state");
-    let by_pair: u64 = snapshot.pairs.iter().map(|pair| pair.windows.hour.calls).sum();
+    assert!(
+        other.circuit.is_none(),
+        "circuits that share a place have no common state"
+    );
+    let by_pair: u64 = snapshot
+        .pairs
+        .iter()
+        .map(|pair| pair.windows.hour.calls)
+        .sum();
     assert_eq!(by_pair, 5007);
 }
 
@@ -422,7 +492,10 @@ async fn names_without_calls_for_an_hour_make_room() {
     let snapshot = monitor.snapshot();
     assert!(snapshot.feature("first").is_none());
     assert_eq!(snapshot.feature("second").unwrap().windows.hour.calls, 1);
-    assert!(snapshot.feature(OTHER).is_none(), "nothing in it for an hour");
+    assert!(
+        snapshot.feature(OTHER).is_none(),
+        "nothing in it for an hour"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -438,7 +511,10 @@ async fn a_call_that_asks_for_no_model_is_counted_under_none() {
         to_head: Duration::ZERO,
         total: Duration::MAX,
     });
-    assert_eq!(monitor.snapshot().model(NONE).unwrap().windows.hour.calls, 1);
+    assert_eq!(
+        monitor.snapshot().model(NONE).unwrap().windows.hour.calls,
+        1
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -452,7 +528,9 @@ async fn a_callback_may_use_the_monitor_and_may_panic() {
             let monitor = inner.get().unwrap();
             monitor.check();
             call(monitor, "chat", GOOD.0, GOOD.1);
-            sink.lock().unwrap().push((alert.clone(), monitor.snapshot()));
+            sink.lock()
+                .unwrap()
+                .push((alert.clone(), monitor.snapshot()));
         })
         .build()
         .unwrap();
@@ -505,20 +583,44 @@ async fn alerts_are_events_too_and_read_as_sentences() {
             ("all_failed".to_string(), "all calls".to_string(), false),
         ]
     );
-    let sentences: Vec<_> = told.0.lock().unwrap().iter().map(ToString::to_string).collect();
-    assert_eq!(sentences[0], "feature chat: 5 of 5 calls failed in the last 15 min");
-    assert_eq!(sentences[3], "cleared: all calls: 50 of 51 calls failed in the last 15 min");
+    let sentences: Vec<_> = told
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        sentences[0],
+        "feature chat: 5 of 5 calls failed in the last 15 min"
+    );
+    assert_eq!(
+        sentences[3],
+        "cleared: all calls: 50 of 51 calls failed in the last 15 min"
+    );
 }
 
 #[test]
 fn a_threshold_that_cannot_work_is_refused_by_name() {
     for share in [0.0, 1.0, -0.1, f64::NAN, f64::INFINITY] {
-        let error = Monitor::builder().with_slow_burn(share, 100).build().unwrap_err();
-        assert_eq!((error.field(), error.bound()), ("monitor.slow_burn", "between 0 and 1"));
-        let error = Monitor::builder().with_fast_burn(share, 0).build().unwrap_err();
+        let error = Monitor::builder()
+            .with_slow_burn(share, 100)
+            .build()
+            .unwrap_err();
+        assert_eq!(
+            (error.field(), error.bound()),
+            ("monitor.slow_burn", "between 0 and 1")
+        );
+        let error = Monitor::builder()
+            .with_fast_burn(share, 0)
+            .build()
+            .unwrap_err();
         assert_eq!(error.field(), "monitor.fast_burn");
     }
-    let error = Monitor::builder().with_circuit_open(Duration::ZERO).build().unwrap_err();
+    let error = Monitor::builder()
+        .with_circuit_open(Duration::ZERO)
+        .build()
+        .unwrap_err();
     assert_eq!(error.field(), "monitor.circuit_open");
 }
 
@@ -528,7 +630,9 @@ async fn a_monitor_that_saw_nothing_says_nothing() {
     pass(&monitor, secs(7200)).await;
     let snapshot = monitor.snapshot();
     assert!(snapshot.all.is_empty() && snapshot.alerts.is_empty());
-    assert!(snapshot.models.is_empty() && snapshot.features.is_empty() && snapshot.pairs.is_empty());
+    assert!(
+        snapshot.models.is_empty() && snapshot.features.is_empty() && snapshot.pairs.is_empty()
+    );
     assert_eq!(snapshot.all.hour.to_head_p99, None);
     assert!(snapshot.all.hour.failure_share().abs() < f64::EPSILON);
 }
@@ -542,4 +646,111 @@ fn every_failure_kind_is_counted_one_way() {
     let hour = monitor.snapshot().all.hour;
     assert_eq!(hour.calls, hour.failures + hour.refused + hour.cancelled);
     assert_eq!((hour.refused, hour.cancelled), (1, 1));
+}
+
+#[test]
+fn events_of_many_threads_are_all_counted_and_an_alert_is_told_once() {
+    let told = Told::default();
+    let monitor = told.builder().build().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| failed(&monitor, 500));
+        }
+    });
+    assert_eq!(monitor.snapshot().all.hour.canned, 2000);
+    for rule in [Rule::FailureShare, Rule::FailureBurn, Rule::AllFailed] {
+        assert_eq!(told.take(rule, &Subject::All), [true], "{rule}");
+    }
+}
+
+/// One step of a random life: so many milliseconds later, a call of this feature ends so.
+type Step = (u64, usize, usize);
+
+const FEATURES: [&str; 3] = ["chat", "summary", "extraction"];
+const ENDS: [(Outcome, Option<FailureKind>); 6] = [
+    GOOD,
+    CANNED,
+    FALLBACK,
+    (Outcome::Error, Some(FailureKind::Timeout)),
+    (Outcome::Error, Some(FailureKind::Refused)),
+    (Outcome::Direct, Some(FailureKind::Cancelled)),
+];
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Bursts of one end after another, so that alerts come and go.
+    let gap = prop_oneof![20 => 0_u64..1500, 4 => 0_u64..60_000, 1 => 0_u64..2_000_000];
+    let burst = (
+        0..FEATURES.len(),
+        0..ENDS.len(),
+        prop::collection::vec(gap, 1..60),
+    );
+    prop::collection::vec(burst, 0..25).prop_map(|bursts| {
+        let steps = bursts
+            .into_iter()
+            .flat_map(|(feature, end, gaps)| gaps.into_iter().map(move |gap| (gap, feature, end)));
+        steps.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn totals_equal_a_recount_and_alerts_alternate(steps in steps(), rest in 0_u64..5000) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let told = Told::default();
+            let monitor = told.builder().build().unwrap();
+            let (mut now, mut ended) = (0, Vec::new());
+            for (gap, feature, end) in steps {
+                advance(Duration::from_millis(gap)).await;
+                now += gap;
+                let (outcome, failure) = ENDS[end];
+                call(&monitor, FEATURES[feature], outcome, failure);
+                ended.push((now / 1000, feature, end));
+            }
+            advance(secs(rest)).await;
+            now = now / 1000 + rest;
+            let snapshot = monitor.snapshot();
+            for window in Window::ALL {
+                let width = window.resolution().as_secs();
+                let buckets = window.length().as_secs() / width;
+                for (place, name) in FEATURES.iter().enumerate() {
+                    let count = |ends: &[usize]| {
+                        let counts = |(at, feature, end): &&(u64, usize, usize)| {
+                            *feature == place
+                                && ends.contains(end)
+                                && now / width - at / width < buckets
+                        };
+                        ended.iter().filter(counts).count() as u64
+                    };
+                    let totals = snapshot.feature(name).map(|stats| *stats.windows.over(window));
+                    let totals = totals.unwrap_or_default();
+                    prop_assert_eq!(totals.calls, count(&[0, 1, 2, 3, 4, 5]));
+                    prop_assert_eq!(totals.failures, count(&[1, 3]));
+                    prop_assert_eq!(totals.fallbacks, count(&[2]));
+                    prop_assert_eq!((totals.canned, totals.errors), (count(&[1]), count(&[3])));
+                    prop_assert_eq!((totals.refused, totals.cancelled), (count(&[4]), count(&[5])));
+                }
+            }
+            let mut standing = 0;
+            for rule in Rule::ALL {
+                for subject in [None, Some(0), Some(1), Some(2)] {
+                    let subject = subject.map_or(Subject::All, |place: usize| {
+                        Subject::Feature(FEATURES[place].into())
+                    });
+                    let told = told.take(rule, &subject);
+                    let turns = told.iter().enumerate().all(|(turn, raised)| *raised == (turn % 2 == 0));
+                    prop_assert!(turns, "{rule} of {subject}: {told:?}");
+                    standing += told.len() % 2;
+                }
+            }
+            prop_assert_eq!(snapshot.alerts.len(), standing);
+            Ok(())
+        })?;
+    }
 }

@@ -65,8 +65,8 @@ impl<G: Guard> Watch<G> {
         out
     }
 
-    /// The guard, unless it was told already.
-    pub(crate) fn guard_mut(&mut self) -> Option<&mut G> {
+    /// The guard, while it has not been told: for a word to it before the end.
+    pub fn guard_mut(&mut self) -> Option<&mut G> {
         self.guard.as_mut()
     }
 

@@ -2,20 +2,25 @@
 //! caller, and every other step of a call at `debug` or `trace`. The [module docs](super) have the table.
 
 use super::{CircuitChange, Event};
-use crate::{
-    call::{Feature, Outcome},
-    classify::FailureKind,
-};
+use crate::{call::Outcome, classify::FailureKind};
 use std::time::Duration;
 use tracing::{debug, error, info, trace, warn};
 
-/// What changes for a model or a feature. Calls have a target of their own, to be filtered apart.
+/// What changes for a model.
 macro_rules! says {
     ($level:ident, $($rest:tt)+) => { $level!(target: "tower_claude", $($rest)+) };
 }
 
+/// A step of a call: has a target of its own, to be filtered apart. Names are cut only where the line is written.
 macro_rules! call {
-    ($level:ident, $($rest:tt)+) => { $level!(target: "tower_claude::call", $($rest)+) };
+    ($level:ident, $feature:ident, $model:ident, $($rest:tt)+) => {
+        $level!(
+            target: "tower_claude::call",
+            feature = cut($feature.as_str()),
+            $model = cut($model),
+            $($rest)+
+        )
+    };
 }
 
 pub(super) fn log(event: &Event<'_>) {
@@ -29,10 +34,23 @@ pub(super) fn log(event: &Event<'_>) {
         } => {
             let (model, wait_ms) = (cut(model), millis(wait));
             if kind == FailureKind::ModelGone {
-                says!(error, model, ?tenant, wait_ms, "model is gone for this tenant");
+                says!(
+                    error,
+                    model,
+                    ?tenant,
+                    wait_ms,
+                    "model is gone for this tenant"
+                );
             } else {
                 let kind = kind.as_str();
-                says!(info, model, ?tenant, wait_ms, kind, "model cools down for this tenant");
+                says!(
+                    info,
+                    model,
+                    ?tenant,
+                    wait_ms,
+                    kind,
+                    "model cools down for this tenant"
+                );
             }
         }
         Event::Alert {
@@ -49,7 +67,7 @@ pub(super) fn log(event: &Event<'_>) {
                 says!(info, rule, subject, value, threshold, "alert cleared");
             }
         }
-        ref step => log_step(step),
+        ref step => attempt(step),
     }
 }
 
@@ -67,16 +85,21 @@ fn circuit_changed(model: &str, change: CircuitChange) {
     }
 }
 
-/// A step of one call.
-fn log_step(event: &Event<'_>) {
+/// What one attempt does.
+fn attempt(event: &Event<'_>) {
     match *event {
         Event::AttemptCommitted {
             feature,
             model,
             after,
         } => {
-            let (feature, model) = names(feature, model);
-            call!(trace, feature, model, after_ms = millis(after), "attempt answered");
+            call!(
+                trace,
+                feature,
+                model,
+                after_ms = millis(after),
+                "attempt answered"
+            );
         }
         Event::AttemptFailed {
             feature,
@@ -84,7 +107,6 @@ fn log_step(event: &Event<'_>) {
             kind,
             after,
         } => {
-            let (feature, model) = names(feature, model);
             let (kind, after_ms) = (kind.as_str(), millis(after));
             call!(debug, feature, model, kind, after_ms, "attempt failed");
         }
@@ -93,9 +115,37 @@ fn log_step(event: &Event<'_>) {
             model,
             kind,
         } => {
-            let (feature, model) = names(feature, model);
-            call!(warn, feature, model, kind = kind.as_str(), "answer broke off half-way");
+            let kind = kind.as_str();
+            call!(warn, feature, model, kind, "answer broke off half-way");
         }
+        Event::CircuitRejected {
+            feature,
+            model,
+            ramp,
+        } => {
+            call!(
+                debug,
+                feature,
+                model,
+                ramp,
+                "kept from the model by its circuit"
+            );
+        }
+        Event::Queued { feature, model } => call!(trace, feature, model, "waiting for a place"),
+        Event::BulkheadFull {
+            feature,
+            model,
+            waited,
+        } => {
+            call!(debug, feature, model, waited, "no place in the compartment");
+        }
+        ref step => decision(step),
+    }
+}
+
+/// What is decided for a call, and its end.
+fn decision(event: &Event<'_>) {
+    match *event {
         Event::Retrying {
             feature,
             model,
@@ -103,9 +153,16 @@ fn log_step(event: &Event<'_>) {
             wait,
             kind,
         } => {
-            let (feature, model) = names(feature, model);
-            let (kind, wait_ms) = (kind.as_str(), millis(wait));
-            call!(debug, feature, model, attempt, wait_ms, kind, "asking the same model again");
+            let (wait_ms, kind) = (millis(wait), kind.as_str());
+            call!(
+                debug,
+                feature,
+                model,
+                attempt,
+                wait_ms,
+                kind,
+                "asking the same model again"
+            );
         }
         Event::NotRetried {
             feature,
@@ -113,33 +170,15 @@ fn log_step(event: &Event<'_>) {
             kind,
             reason,
         } => {
-            let (feature, model) = names(feature, model);
             let (kind, reason) = (kind.as_str(), reason.as_str());
-            call!(debug, feature, model, kind, reason, "not asking the same model again");
-        }
-        Event::CircuitRejected {
-            feature,
-            model,
-            ramp,
-        } => {
-            let (feature, model) = names(feature, model);
-            call!(debug, feature, model, ramp, "kept from the model by its circuit");
-        }
-        Event::Queued { feature, model } => {
-            let (feature, model) = names(feature, model);
-            call!(trace, feature, model, "waiting for a place");
-        }
-        Event::BulkheadFull {
-            feature,
-            model,
-            waited,
-        } => {
-            let (feature, model) = names(feature, model);
-            call!(debug, feature, model, waited, "no place in the compartment");
-        }
-        Event::UnknownFeature { feature } => {
-            let feature = cut(feature.as_str());
-            call!(debug, feature, "feature without a compartment, using the default one");
+            call!(
+                debug,
+                feature,
+                model,
+                kind,
+                reason,
+                "not asking the same model again"
+            );
         }
         Event::FellBack {
             feature,
@@ -147,9 +186,25 @@ fn log_step(event: &Event<'_>) {
             to,
             kind,
         } => {
-            let (feature, from) = names(feature, from);
             let (to, kind) = (cut(to), kind.as_str());
-            call!(debug, feature, from, to, kind, "falling back to the next model");
+            call!(
+                debug,
+                feature,
+                from,
+                to,
+                kind,
+                "falling back to the next model"
+            );
+        }
+        Event::Degraded {
+            feature,
+            model,
+            outcome: Outcome::Error,
+            kind,
+        } => {
+            // Its end says so at `warn`.
+            let kind = kind.as_str();
+            call!(debug, feature, model, kind, "answered with a clean error");
         }
         Event::Degraded {
             feature,
@@ -157,21 +212,25 @@ fn log_step(event: &Event<'_>) {
             outcome,
             kind,
         } => {
-            let (feature, model) = names(feature, model);
             let (outcome, kind) = (outcome.as_str(), kind.as_str());
-            if outcome == Outcome::Error.as_str() {
-                // Its end says so at `warn`.
-                call!(debug, feature, model, outcome, kind, "answered with a clean error");
-            } else {
-                call!(warn, feature, model, outcome, kind, "answered in place of the model");
-            }
+            call!(
+                warn,
+                feature,
+                model,
+                outcome,
+                kind,
+                "answered in place of the model"
+            );
         }
-        Event::CallEnded { .. } => call_ended(event),
-        Event::CircuitChanged { .. } | Event::CoolingDown { .. } | Event::Alert { .. } => {}
+        Event::UnknownFeature { feature } => {
+            let feature = cut(feature.as_str());
+            debug!(target: "tower_claude::call", feature, "no compartment of its own, takes the default one");
+        }
+        _ => ended(event),
     }
 }
 
-fn call_ended(event: &Event<'_>) {
+fn ended(event: &Event<'_>) {
     let Event::CallEnded {
         feature,
         model,
@@ -185,27 +244,41 @@ fn call_ended(event: &Event<'_>) {
     else {
         return;
     };
-    let (feature, model) = names(feature, model);
-    let asked = cut(asked);
     let ours = !matches!(failure, Some(FailureKind::Refused | FailureKind::Cancelled));
     let failed = outcome == Outcome::Error && ours;
-    let (outcome, kind) = (outcome.as_str(), failure.map(FailureKind::as_str));
+    let (asked, outcome, kind) = (
+        cut(asked),
+        outcome.as_str(),
+        failure.map(FailureKind::as_str),
+    );
     let (to_head_ms, total_ms) = (millis(to_head), millis(total));
     if failed {
         call!(
-            warn, feature, model, asked, outcome, kind, attempts, to_head_ms, total_ms,
+            warn,
+            feature,
+            model,
+            asked,
+            outcome,
+            kind,
+            attempts,
+            to_head_ms,
+            total_ms,
             "call failed"
         );
     } else {
         call!(
-            debug, feature, model, asked, outcome, kind, attempts, to_head_ms, total_ms,
+            debug,
+            feature,
+            model,
+            asked,
+            outcome,
+            kind,
+            attempts,
+            to_head_ms,
+            total_ms,
             "call ended"
         );
     }
-}
-
-fn names<'a>(feature: &'a Feature, model: &'a str) -> (&'a str, &'a str) {
-    (cut(feature.as_str()), cut(model))
 }
 
 /// The start of a name that may come from outside, at most 128 bytes.

@@ -67,7 +67,10 @@ impl MonitorBuilder {
     }
 
     /// Features that always have a place of their own. Default none.
-    pub fn with_features<F: Into<Arc<str>>>(mut self, features: impl IntoIterator<Item = F>) -> Self {
+    pub fn with_features<F: Into<Arc<str>>>(
+        mut self,
+        features: impl IntoIterator<Item = F>,
+    ) -> Self {
         self.features.extend(features.into_iter().map(Into::into));
         self
     }

@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn an_operator_opens_and_closes_it_too() {
         let now = Instant::now();
-        let set = |before, state| CircuitStatus::after(before, CircuitChange::Operator { state }, now);
+        let set =
+            |before, state| CircuitStatus::after(before, CircuitChange::Operator { state }, now);
         let forced = set(None, "forced_open");
         assert_eq!(forced.open_since, Some(now));
         assert_eq!(set(Some(forced), "disabled").open_since, None);

@@ -48,11 +48,7 @@ impl Monitor {
         MonitorBuilder::default()
     }
 
-    pub(super) fn from_parts(
-        ledger: Ledger,
-        on_alert: Vec<OnAlert>,
-        observers: Observers,
-    ) -> Self {
+    pub(super) fn from_parts(ledger: Ledger, on_alert: Vec<OnAlert>, observers: Observers) -> Self {
         Self {
             shared: Arc::new(Shared {
                 ledger: Mutex::new(ledger),

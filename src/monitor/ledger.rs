@@ -82,7 +82,9 @@ impl Ledger {
 
     fn add(&mut self, entry: &Entry<'_>, secs: u64, now: Instant, told: &mut Vec<Alert>) {
         self.all.add(entry, secs);
-        let model = self.models.place(entry.model, |name| Model::new(name, secs));
+        let model = self
+            .models
+            .place(entry.model, |name| Model::new(name, secs));
         model.value.row.add(entry, secs);
         let Some(feature) = entry.feature else {
             return;

@@ -239,7 +239,11 @@ mod tests {
         rolling.add(ONE, 3);
         rolling.advance(u64::MAX);
         rolling.add(ONE, u64::MAX);
-        assert!(Window::ALL.iter().all(|window| rolling.sums(*window) == &[1]));
+        assert!(
+            Window::ALL
+                .iter()
+                .all(|window| rolling.sums(*window) == &[1])
+        );
     }
 
     #[test]

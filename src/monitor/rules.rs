@@ -64,7 +64,11 @@ impl Rules {
             }
         }
         if self.circuit_open.is_zero() {
-            return Err(BuildError::new("monitor.circuit_open", "0s", "longer than 0s"));
+            return Err(BuildError::new(
+                "monitor.circuit_open",
+                "0s",
+                "longer than 0s",
+            ));
         }
         Ok(())
     }
@@ -78,8 +82,10 @@ impl Rules {
         [
             self.slow.measure(failures, hour.failures, hour.judged()),
             self.slow.measure(fallbacks, hour.fallbacks, hour.judged()),
-            self.fast.measure(Rule::FailureBurn, five.failures, five.judged()),
-            self.fast.measure(Rule::FallbackBurn, five.fallbacks, five.judged()),
+            self.fast
+                .measure(Rule::FailureBurn, five.failures, five.judged()),
+            self.fast
+                .measure(Rule::FallbackBurn, five.fallbacks, five.judged()),
             self.all_failed(quarter.failures, quarter.judged()),
         ]
     }
@@ -196,7 +202,10 @@ impl Standing {
         told: &mut Vec<Alert>,
     ) {
         for measure in measures {
-            let found = self.raised.iter().position(|(rule, _)| *rule == measure.rule);
+            let found = self
+                .raised
+                .iter()
+                .position(|(rule, _)| *rule == measure.rule);
             match found {
                 None if measure.raises && !off.contains(&measure.rule) => {
                     self.raised.push((measure.rule, now));
@@ -220,7 +229,10 @@ impl Standing {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of calls are far below 2⁵²")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of calls are far below 2⁵²"
+)]
 fn number(count: u64) -> f64 {
     count as f64
 }

@@ -253,7 +253,14 @@ impl Totals {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of calls are far below 2⁵²")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of calls are far below 2⁵²"
+)]
 pub(super) fn share(part: u64, of: u64) -> f64 {
-    if of == 0 { 0.0 } else { part as f64 / of as f64 }
+    if of == 0 {
+        0.0
+    } else {
+        part as f64 / of as f64
+    }
 }

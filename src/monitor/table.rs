@@ -77,7 +77,8 @@ impl<T> Table<T> {
 
     /// Forgets the names that are neither pinned nor in use.
     pub(super) fn retain(&mut self, in_use: impl Fn(&T) -> bool) {
-        self.named.retain(|_, kept| kept.pinned || in_use(&kept.value));
+        self.named
+            .retain(|_, kept| kept.pinned || in_use(&kept.value));
     }
 
     /// All names with their values, in no order, the shared value last.

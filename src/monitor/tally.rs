@@ -1,6 +1,10 @@
 //! What one event adds to the totals: which numbers, of which model and feature.
 
-use crate::{call::Outcome, classify::FailureKind, event::Event};
+use crate::{
+    call::{Feature, Outcome},
+    classify::FailureKind,
+    event::Event,
+};
 use std::time::Duration;
 
 /// A number that is counted; its value is its place among the [`COUNTED`].
@@ -122,7 +126,7 @@ impl<'a> Entry<'a> {
         };
         Some(Self {
             model,
-            feature: feature.map(|feature| feature.as_str()),
+            feature: feature.map(Feature::as_str),
             tally,
             to_head: None,
         })
@@ -171,7 +175,10 @@ mod tests {
             (Outcome::Direct, Some(FailureKind::Truncated)),
             (Outcome::Fallback, Some(FailureKind::Timeout)),
         ] {
-            assert!(has(of_call(outcome, failure), Metric::Failures), "{outcome} {failure:?}");
+            assert!(
+                has(of_call(outcome, failure), Metric::Failures),
+                "{outcome} {failure:?}"
+            );
         }
     }
 

@@ -107,12 +107,12 @@ fn a_cap_only_lowers() {
         rewritten(body, "m", Some(1)),
         r#"{"model":"m","max_tokens":1}"#
     );
-    let odd = r#"{"model":"m","max_tokens":1e9}"#;
-    assert_eq!(
-        rewritten(odd, "m", Some(1)),
-        odd,
-        "not a whole number: the server's to refuse"
-    );
+    for odd in ["1e9", "7.0", "-7", "007", "\"7\"", "null"] {
+        let body = format!(r#"{{"model":"m","max_tokens":{odd}}}"#);
+        assert_eq!(facts(&body).max_tokens, None, "{odd}");
+        let out = rewritten(&body, "m", Some(1));
+        assert_eq!(out, body, "no whole number: the server's to refuse");
+    }
 }
 
 #[test]

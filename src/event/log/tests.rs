@@ -34,11 +34,7 @@ fn lines(level: Level, events: &[Event<'_>]) -> Vec<String> {
     text.lines().map(|line| line.trim().to_string()).collect()
 }
 
-fn ended<'a>(
-    feature: &'a Feature,
-    outcome: Outcome,
-    failure: Option<FailureKind>,
-) -> Event<'a> {
+fn ended(feature: &Feature, outcome: Outcome, failure: Option<FailureKind>) -> Event<'_> {
     Event::CallEnded {
         feature,
         model: "haiku",
@@ -78,15 +74,55 @@ fn all(chat: &Feature) -> Vec<Event<'_>> {
     vec![
         Event::Queued { feature, model },
         Event::UnknownFeature { feature },
-        Event::BulkheadFull { feature, model, waited: true },
-        Event::AttemptFailed { feature, model, kind, after: wait },
-        Event::Retrying { feature, model, attempt: 2, wait, kind },
-        Event::NotRetried { feature, model, kind, reason: NotRetried::Budget },
-        circuit(CircuitChange::Opened { reason: OpenReason::FailureRate, open_for: wait }),
-        Event::CircuitRejected { feature, model, ramp: false },
-        Event::FellBack { feature, from: model, to: "haiku", kind },
-        Event::AttemptCommitted { feature, model: "haiku", after: wait },
-        Event::StreamFailed { feature, model: "haiku", kind: FailureKind::Truncated },
+        Event::BulkheadFull {
+            feature,
+            model,
+            waited: true,
+        },
+        Event::AttemptFailed {
+            feature,
+            model,
+            kind,
+            after: wait,
+        },
+        Event::Retrying {
+            feature,
+            model,
+            attempt: 2,
+            wait,
+            kind,
+        },
+        Event::NotRetried {
+            feature,
+            model,
+            kind,
+            reason: NotRetried::Budget,
+        },
+        circuit(CircuitChange::Opened {
+            reason: OpenReason::FailureRate,
+            open_for: wait,
+        }),
+        Event::CircuitRejected {
+            feature,
+            model,
+            ramp: false,
+        },
+        Event::FellBack {
+            feature,
+            from: model,
+            to: "haiku",
+            kind,
+        },
+        Event::AttemptCommitted {
+            feature,
+            model: "haiku",
+            after: wait,
+        },
+        Event::StreamFailed {
+            feature,
+            model: "haiku",
+            kind: FailureKind::Truncated,
+        },
         degraded(Outcome::Canned),
         degraded(Outcome::Error),
         ended(chat, Outcome::Fallback, None),
@@ -136,7 +172,10 @@ fn every_event_is_one_line_and_none_holds_a_secret() {
     let told = lines(Level::TRACE, &events);
     assert_eq!(told.len(), events.len(), "{told:#?}");
     assert!(told.iter().all(|line| line.contains("tower_claude")));
-    assert!(!told.iter().any(|line| line.contains("secret")), "{told:#?}");
+    assert!(
+        !told.iter().any(|line| line.contains("secret")),
+        "{told:#?}"
+    );
 }
 
 #[test]
@@ -144,9 +183,23 @@ fn an_outage_of_many_calls_is_silent_at_info_while_fallbacks_serve_them() {
     let chat = "chat".into();
     let (feature, model, kind) = (&chat, "sonnet", FailureKind::Overloaded);
     let call = [
-        Event::CircuitRejected { feature, model, ramp: false },
-        Event::NotRetried { feature, model, kind, reason: NotRetried::CircuitOpen },
-        Event::FellBack { feature, from: model, to: "haiku", kind },
+        Event::CircuitRejected {
+            feature,
+            model,
+            ramp: false,
+        },
+        Event::NotRetried {
+            feature,
+            model,
+            kind,
+            reason: NotRetried::CircuitOpen,
+        },
+        Event::FellBack {
+            feature,
+            from: model,
+            to: "haiku",
+            kind,
+        },
         ended(&chat, Outcome::Fallback, None),
     ];
     assert_eq!(lines(Level::INFO, &call.repeat(100)), [""; 0]);
@@ -157,7 +210,10 @@ fn an_outage_of_many_calls_is_silent_at_info_while_fallbacks_serve_them() {
 fn a_name_from_outside_can_neither_break_a_line_nor_fill_the_log() {
     let feature = Feature::new("chat\nERROR forged");
     let model = "é".repeat(100_000);
-    let event = Event::Queued { feature: &feature, model: &model };
+    let event = Event::Queued {
+        feature: &feature,
+        model: &model,
+    };
     let told = lines(Level::TRACE, &[event]);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains(r"chat\nERROR forged"));

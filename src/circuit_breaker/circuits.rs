@@ -1,0 +1,195 @@
+//! One circuit per model, in a map that outside input cannot fill.
+//!
+//! Model ids come with requests. Those that a chain names are pinned and never leave; of the others the one that was
+//! used longest ago makes room, if it is closed and no call is under way in it. Where there is none such, and for ids
+//! longer than any model's, all share one circuit: a flood of invented ids can neither evict an open circuit nor grow
+//! the map.
+
+use super::{circuit::Circuit, policy::Policy, state::CircuitState};
+use crate::{
+    call::Feature,
+    sync::{Mutex, lock},
+};
+use std::{collections::HashMap, sync::Arc};
+use tokio::time::Instant;
+
+/// The circuit of calls that name no model.
+pub(crate) const DEFAULT: &str = Feature::DEFAULT;
+/// The circuit that is shared where the map is full.
+pub(crate) const OTHERS: &str = "(others)";
+/// The longest id in bytes that gets a circuit of its own. Model ids have about 30; Bedrock's and Vertex's, with their
+/// prefixes, about 100.
+const LONGEST_ID: usize = 256;
+
+/// The circuits of a breaker. See the [module docs](self).
+#[derive(Debug, Default)]
+pub(crate) struct Circuits(Mutex<Map>);
+
+#[derive(Debug, Default)]
+struct Map {
+    models: HashMap<Arc<str>, Entry>,
+    others: Option<Arc<Circuit>>,
+    /// Those in `models` that are not pinned.
+    loose: usize,
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    circuit: Arc<Circuit>,
+    pinned: bool,
+    last_use: u64,
+}
+
+impl Circuits {
+    /// The circuit of `model`, made if it has none.
+    pub(crate) fn get(&self, model: &Arc<str>, policy: &Policy, now: Instant) -> Arc<Circuit> {
+        let mut map = lock(&self.0);
+        if let Some(circuit) = map.touch(model) {
+            return circuit;
+        }
+        let pinned = policy.pinned.contains(model);
+        if !pinned && (model.len() > LONGEST_ID || !map.make_room(policy.max_models)) {
+            let new = || Circuit::new(OTHERS.into(), Arc::clone(&policy.rules), now);
+            let others = map.others.get_or_insert_with(|| Arc::new(new()));
+            return Arc::clone(others);
+        }
+        map.insert(model, pinned, policy, now)
+    }
+
+    /// The circuit of `model`, made if it has none, however many there are: for names that do not come with calls.
+    pub(crate) fn pin(&self, model: &Arc<str>, policy: &Policy, now: Instant) -> Arc<Circuit> {
+        let mut map = lock(&self.0);
+        map.touch(model)
+            .unwrap_or_else(|| map.insert(model, true, policy, now))
+    }
+
+    /// The circuit of `model`, if it has one.
+    pub(crate) fn find(&self, model: &str) -> Option<Arc<Circuit>> {
+        let map = lock(&self.0);
+        match map.models.get(model) {
+            Some(entry) => Some(Arc::clone(&entry.circuit)),
+            None => map.others.clone().filter(|_| model == OTHERS),
+        }
+    }
+
+    /// All there are, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<Circuit>> {
+        let map = lock(&self.0);
+        let models = map.models.values().map(|entry| &entry.circuit);
+        let mut all: Vec<_> = models.chain(&map.others).map(Arc::clone).collect();
+        drop(map);
+        all.sort_by(|one, other| one.model().cmp(other.model()));
+        all
+    }
+}
+
+impl Map {
+    fn touch(&mut self, model: &str) -> Option<Arc<Circuit>> {
+        self.uses += 1;
+        let entry = self.models.get_mut(model)?;
+        entry.last_use = self.uses;
+        Some(Arc::clone(&entry.circuit))
+    }
+
+    fn insert(
+        &mut self,
+        model: &Arc<str>,
+        pinned: bool,
+        policy: &Policy,
+        now: Instant,
+    ) -> Arc<Circuit> {
+        let rules = Arc::clone(&policy.rules);
+        let circuit = Arc::new(Circuit::new(Arc::clone(model), rules, now));
+        self.loose += usize::from(!pinned);
+        let entry = Entry {
+            circuit: Arc::clone(&circuit),
+            pinned,
+            last_use: self.uses,
+        };
+        self.models.insert(Arc::clone(model), entry);
+        circuit
+    }
+
+    /// Makes room for one more that is not pinned; false where there is none.
+    fn make_room(&mut self, max: usize) -> bool {
+        if self.loose < max {
+            return true;
+        }
+        let oldest = self
+            .models
+            .values()
+            .filter(|entry| !entry.pinned && entry.is_idle())
+            .min_by_key(|entry| entry.last_use)
+            .map(|entry| Arc::clone(entry.circuit.model()));
+        let made = oldest.is_some_and(|model| self.models.remove(&model).is_some());
+        self.loose -= usize::from(made);
+        made
+    }
+}
+
+impl Entry {
+    /// Closed, and held by nobody else: holders are only made under the lock of the map.
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.circuit) == 1 && self.circuit.state() == CircuitState::Closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(max_models: usize) -> Policy {
+        Policy {
+            max_models,
+            pinned: std::collections::HashSet::from(["sonnet".into()]),
+            ..Policy::default()
+        }
+    }
+
+    fn name(model: &str, circuits: &Circuits, policy: &Policy) -> Arc<str> {
+        let circuit = circuits.get(&model.into(), policy, Instant::now());
+        Arc::clone(circuit.model())
+    }
+
+    // Case 40.
+    #[test]
+    fn the_same_model_has_the_same_circuit_and_another_model_another() {
+        let (circuits, policy) = (Circuits::default(), policy(8));
+        let get = |model: &str| circuits.get(&model.into(), &policy, Instant::now());
+        assert!(Arc::ptr_eq(&get("haiku"), &get("haiku")));
+        assert!(!Arc::ptr_eq(&get("haiku"), &get("opus")));
+    }
+
+    #[test]
+    fn the_one_used_longest_ago_makes_room_and_a_pinned_one_never_does() {
+        let (circuits, policy) = (Circuits::default(), policy(2));
+        for model in ["sonnet", "a", "b", "a", "c"] {
+            assert_eq!(&*name(model, &circuits, &policy), model);
+        }
+        assert!(circuits.find("b").is_none());
+        for model in ["sonnet", "a", "c"] {
+            assert!(circuits.find(model).is_some(), "{model}");
+        }
+    }
+
+    #[test]
+    fn open_circuits_and_those_in_use_stay_and_the_rest_share_one() {
+        let (circuits, policy) = (Circuits::default(), policy(2));
+        let now = Instant::now();
+        circuits.get(&"open".into(), &policy, now).force_open(now);
+        let _in_use = circuits.get(&"busy".into(), &policy, now);
+        for invented in 0..1_000 {
+            let model = format!("invented-{invented}");
+            assert_eq!(&*name(&model, &circuits, &policy), OTHERS);
+        }
+        assert_eq!(circuits.all().len(), 3);
+        assert_eq!(&*name("sonnet", &circuits, &policy), "sonnet");
+    }
+
+    #[test]
+    fn an_id_longer_than_any_models_shares_a_circuit() {
+        let (circuits, policy) = (Circuits::default(), policy(8));
+        assert_eq!(&*name(&"x".repeat(257), &circuits, &policy), OTHERS);
+    }
+}

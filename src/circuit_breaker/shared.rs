@@ -1,0 +1,186 @@
+//! What all services of a breaker share, and the door that every call comes through.
+
+use super::{
+    circuit::Circuit,
+    circuits::{self, Circuits},
+    cooldown::{self, Cooldowns, Wait},
+    guard::AttemptGuard,
+    machine::{self, Admission, Ask},
+    policy::Policy,
+    rejection::Rejection,
+};
+use crate::{
+    call::{Call, Tenant},
+    classify::{Failure, FailureKind},
+    event::{CircuitChange, Event},
+    rng::SharedRng,
+};
+use http::StatusCode;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// The settings and the state of a breaker. A clone shares the state.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) circuits: Arc<Circuits>,
+    pub(crate) cooldowns: Arc<Cooldowns>,
+    pub(crate) rng: SharedRng,
+    /// The name of the circuit of calls that name no model; made once, so that they cost no allocation either.
+    unnamed: Arc<str>,
+}
+
+/// What becomes of a call.
+pub(crate) enum Entry {
+    /// Not a Messages call: none of the breaker's business.
+    Unwatched,
+    /// It is made, and watched.
+    Watched(AttemptGuard),
+    /// It is not made.
+    Rejected(Failure),
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            policy: Arc::default(),
+            circuits: Arc::default(),
+            cooldowns: Arc::default(),
+            rng: SharedRng::default(),
+            unnamed: circuits::DEFAULT.into(),
+        }
+    }
+}
+
+impl Shared {
+    /// Decides about a call at `now`.
+    pub(crate) fn enter(self: &Arc<Self>, call: Option<&Call>, now: Instant) -> Entry {
+        let model = match call {
+            None => &self.unnamed,
+            Some(call) => match call.model() {
+                Some(model) => model,
+                None => return Entry::Unwatched,
+            },
+        };
+        // One draw per call: whatever it comes to need jitter for, it needs it once.
+        let jitter = self.rng.unit();
+        let tenant = call.map_or_else(Tenant::default, Call::tenant);
+        if let Some(wait) = self.cooldowns.find(tenant, model, now) {
+            return Entry::Rejected(cooling_down(wait, model, now, jitter));
+        }
+        let circuit = self.circuits.get(model, &self.policy, now);
+        let patience = self.patience(call);
+        let (admission, changes) = circuit.admit(&Ask {
+            now,
+            jitter,
+            patience,
+            divertible: call.is_some_and(|call| call.models_left() > 0),
+        });
+        for change in changes.into_iter().flatten() {
+            self.tell_change(&circuit, change);
+        }
+        match admission {
+            Admission::Pass(pass) => {
+                let shared = Arc::clone(self);
+                let call = call.cloned();
+                let guard = AttemptGuard::new(shared, circuit, call, pass, now, patience, jitter);
+                Entry::Watched(guard)
+            }
+            Admission::Reject(wait) => {
+                let why = "the circuit is open";
+                let mut failure = Rejection::failure(FailureKind::CircuitOpen, model, why, wait);
+                failure.mark_open(wait.unwrap_or(self.policy.rules.cooldown));
+                self.tell_rejected(call, model, false);
+                Entry::Rejected(failure)
+            }
+            Admission::Divert(wait) => {
+                let why = "the load comes back step by step, and there is another model";
+                self.tell_rejected(call, model, true);
+                Entry::Rejected(Rejection::failure(
+                    FailureKind::CircuitOpen,
+                    model,
+                    why,
+                    Some(wait),
+                ))
+            }
+        }
+    }
+
+    /// The time an attempt has until it is committed.
+    fn patience(&self, call: Option<&Call>) -> Duration {
+        let timeouts = &self.policy.timeouts;
+        match call {
+            Some(call) => timeouts.to_commit(call.stream(), call.body_bytes(), call.max_tokens()),
+            None => timeouts.to_commit(false, 0, None),
+        }
+    }
+
+    /// Keeps a tenant from a model, where this failure says so.
+    pub(crate) fn cool_down(
+        &self,
+        call: Option<&Call>,
+        model: &Arc<str>,
+        failure: &Failure,
+        now: Instant,
+    ) {
+        let wait = match failure.kind {
+            FailureKind::RateLimited => failure.retry_after.map(|wait| {
+                // Not for ever on one upstream word: past this, one call asks again.
+                wait.min(self.policy.max_rate_limit)
+            }),
+            // Outside a chain a 404 is the caller's to see each time.
+            FailureKind::ModelGone if call.is_some_and(Call::in_chain) => {
+                Some(self.policy.gone_for)
+            }
+            _ => None,
+        };
+        let Some(wait) = wait.filter(|wait| !wait.is_zero()) else {
+            return;
+        };
+        let tenant = call.map_or_else(Tenant::default, Call::tenant);
+        let kind = failure.kind;
+        let until = machine::after(now, wait);
+        let max = self.policy.max_waits;
+        let new = self
+            .cooldowns
+            .add(tenant, model, Wait { until, kind }, now, max);
+        if new {
+            self.policy.observers.tell(&Event::CoolingDown {
+                model,
+                tenant,
+                wait,
+                kind,
+            });
+        }
+    }
+
+    /// Called with no lock held.
+    pub(crate) fn tell_change(&self, circuit: &Circuit, change: CircuitChange) {
+        self.policy.observers.tell(&Event::CircuitChanged {
+            model: circuit.model(),
+            change,
+        });
+    }
+
+    fn tell_rejected(&self, call: Option<&Call>, model: &str, ramp: bool) {
+        let feature = call.map(Call::feature).cloned().unwrap_or_default();
+        self.policy.observers.tell(&Event::CircuitRejected {
+            feature: &feature,
+            model,
+            ramp,
+        });
+    }
+}
+
+fn cooling_down(wait: Wait, model: &Arc<str>, now: Instant, jitter: f64) -> Failure {
+    if wait.kind == FailureKind::ModelGone {
+        // As upstream would say it once more; a retry is not invited.
+        return Rejection::failure(wait.kind, model, "the model is gone for this tenant", None)
+            .with_status(StatusCode::NOT_FOUND)
+            .with_error_type("not_found_error");
+    }
+    let rest = wait.until.saturating_duration_since(now);
+    let retry_after = rest.saturating_add(cooldown::spread(rest, jitter));
+    let why = "the model cools down for this tenant";
+    Rejection::failure(FailureKind::CoolingDown, model, why, Some(retry_after))
+}
