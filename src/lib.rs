@@ -23,11 +23,8 @@ pub mod replay;
 pub mod testing;
 pub mod timeouts;
 
-<<<<<<< HEAD
-mod kept;
-=======
 mod answer;
->>>>>>> degrade
+mod kept;
 mod rng;
 mod sync;
 
