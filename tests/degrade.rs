@@ -25,6 +25,7 @@ use tower_claude::{
     cache::{CacheQuery, CachedAnswer, Lookup, MemoryCache, ResponseCache},
     claude::reply,
     degrade::{DegradeBody, DegradeLayer, DegradePolicy},
+    replay::ReplayLayer,
 };
 
 const CANNED: &str = DegradePolicy::DEFAULT_MESSAGE;
@@ -793,4 +794,50 @@ async fn answers_of_this_layer_know_their_length_and_bodies_stay_unpin() {
     let length = body.size_hint().exact().unwrap();
     assert!(!body.is_end_stream());
     assert_eq!(read(body).await.0.len() as u64, length);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inside_replay_a_stranger_with_the_same_words_never_gets_anothers_answer() {
+    let layer = DegradeLayer::new();
+    let ask = async |act: Act, key: &str, stream: bool| {
+        let inner = layer.layer(Upstream::always(act));
+        let mut request = common::request(SONNET, stream);
+        request
+            .headers_mut()
+            .insert("x-api-key", key.parse().unwrap());
+        let response = ReplayLayer::new().layer(inner).oneshot(request).await;
+        Got::from(response.unwrap()).await
+    };
+    let got = ask(Act::ok(), "sk-alice", false).await;
+    assert_eq!(got.header("tower-claude-outcome"), "direct");
+
+    let got = ask(Act::overloaded(), "sk-alice", true).await;
+    assert_eq!(got.header("tower-claude-outcome"), "cached");
+    assert_eq!(got.header("tower-claude-degraded"), "overloaded");
+    assert_eq!((got.header("age"), got.header("retry-after")), ("0", "30"));
+    assert_eq!(got.said(), "Hello");
+
+    let got = ask(Act::overloaded(), "sk-bob", true).await;
+    assert_eq!(got.header("tower-claude-outcome"), "canned");
+    assert_eq!(got.said(), CANNED);
+}
+
+#[tokio::test]
+async fn inside_replay_a_call_with_tools_gets_an_error_that_its_sdk_does_not_retry() {
+    let inner = DegradeLayer::new().layer(Upstream::always(Act::overloaded()));
+    let body = format!(r#"{{"model":"{SONNET}","tools":[{{"name":"n"}}],"messages":[]}}"#);
+    let request = Request::post("/v1/messages")
+        .body(Full::<Bytes>::from(body))
+        .unwrap();
+    let response = ReplayLayer::new()
+        .layer(inner)
+        .oneshot(request)
+        .await
+        .unwrap();
+    let got = Got::from(response).await;
+    assert_eq!(got.status, 529);
+    assert_eq!(got.header("tower-claude-outcome"), "error");
+    assert_eq!(got.header("tower-claude-degraded"), "overloaded");
+    assert_eq!(got.header("x-should-retry"), "false");
+    assert_eq!(got.json()["error"]["type"], "overloaded_error");
 }

@@ -731,7 +731,7 @@ proptest! {
 /// The future is `Send` and has a name.
 fn _is_named(inner: Scripted) -> impl Future<Output = Answer> + Send {
     let mut service = layer().layer(inner);
-    let future: tower_claude::jitter_backoff::ResponseFuture<Scripted, Full<Bytes>> =
+    let future: tower_claude::jitter_backoff::JitterBackoffFuture<Scripted, Full<Bytes>> =
         service.call(request());
     let pinned: Pin<Box<dyn Future<Output = Answer> + Send>> = Box::pin(future);
     pinned

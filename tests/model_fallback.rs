@@ -13,6 +13,7 @@ use common::{Act, HAIKU, SONNET, Upstream, request};
 use http::{Request, Response, header::CONTENT_LENGTH};
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
+use proptest::prelude::*;
 use std::{
     sync::{
         Arc, Mutex,
@@ -660,4 +661,59 @@ async fn the_same_seed_gives_the_same_trace() {
     let first = trace(80).await;
     assert_eq!(first, trace(80).await);
     assert_ne!(first, trace(81).await);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Outages of any shape on both models: a call reaches the second one when it falls back.
+    #[test]
+    fn attempts_at_each_model_stay_within_the_calls_that_reach_it_a_fifth_and_the_reserve(
+        seed in any::<u64>(),
+        acts in prop::collection::vec(0_u8..5, 1..30),
+        waves in prop::collection::vec((1_usize..60, 0_u64..20_000), 1..10),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let upstream = Upstream::new(move |model, nth| {
+                match acts[(nth + model.len()) % acts.len()] {
+                    0 => Act::ok(),
+                    1 => Act::overloaded(),
+                    2 => Act::rate_limited("1"),
+                    3 => Act::rate_limited("20"),
+                    _ => Act::Break(Duration::from_millis(300)),
+                }
+            });
+            let told = Arc::new(Told::default());
+            let stack = ServiceBuilder::new()
+                .layer(ReplayLayer::new())
+                .layer(chain().with_observer(told.clone()))
+                .layer(JitterBackoffLayer::new().with_seed(seed))
+                .service(upstream.clone());
+            let start = Instant::now();
+            let mut calls = Vec::new();
+            for (count, pause) in waves {
+                for _ in 0..count {
+                    calls.push(tokio::spawn(stack.clone().oneshot(request(SONNET, false))));
+                }
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            let first = calls.len();
+            for call in calls {
+                let _ = call.await.unwrap();
+            }
+            let seconds = (Instant::now() - start).as_secs_f64();
+            for (model, calls) in [(SONNET, first), (HAIKU, told.lines().len())] {
+                let [calls, sent] = [calls, upstream.calls_to(model)]
+                    .map(|count| f64::from(u32::try_from(count).unwrap()));
+                let bound = calls * 1.2 + 10.0 + seconds;
+                prop_assert!(sent <= bound, "{model}: {sent} attempts, bound {bound}");
+            }
+            Ok(())
+        })?;
+    }
 }

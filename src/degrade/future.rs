@@ -18,7 +18,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 pin_project! {
     /// The answer to come. See the [module docs](super).
@@ -90,11 +90,8 @@ where
                             return Poll::Ready(Ok(failed.with(found.as_ref())));
                         }
                         Some(Lookup::Pending(lookup)) => {
-                            let until = failed.plan.look_up_until(Instant::now());
-                            Asked {
-                                lookup,
-                                until: Box::pin(sleep_until(until)),
-                            }
+                            let until = Box::pin(sleep_until(failed.plan.look_up_until()));
+                            Asked { lookup, until }
                         }
                     };
                     let failed = Some(failed);

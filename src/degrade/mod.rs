@@ -77,6 +77,10 @@
 //! # Ok::<_, BoxError>(()) }).unwrap();
 //! ```
 //!
+//! # Readiness
+//!
+//! That of the inner service, and its error as it is: there is no call yet that could be answered.
+//!
 //! # Clone
 //!
 //! Clones of the layer and of its services share the cache.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     cache::{CacheQuery, Lookup},
-    call::{Call, Feature},
+    call::{Call, Deadline, Feature},
     classify::{End, Verdict},
     claude::headers,
 };
@@ -59,12 +59,12 @@ impl Plan {
     }
 
     /// Until when a lookup may take.
-    pub(super) fn look_up_until(&self, now: Instant) -> Instant {
+    pub(super) fn look_up_until(&self) -> Instant {
+        let until = Deadline::after(self.settings.lookup_timeout);
         let deadline = self.call.as_ref().and_then(Call::deadline);
-        let until = now.checked_add(self.settings.lookup_timeout);
-        let deadline = deadline.map(|deadline| deadline.instant());
-        // An endless timeout without a deadline; nobody sets both.
-        until.into_iter().chain(deadline).min().unwrap_or(now)
+        deadline
+            .map_or(until, |deadline| deadline.min(until))
+            .instant()
     }
 
     /// A good answer on its way, and a copy for the cache if it may be kept.

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 pin_project! {
     /// The future of a [`JitterBackoff`](super::JitterBackoff). Dropped while it sleeps, it makes no further attempt.
-    pub struct ResponseFuture<S, B>
+    pub struct JitterBackoffFuture<S, B>
     where
         S: Service<Request<B>>,
     {
@@ -41,7 +41,7 @@ pin_project! {
     }
 }
 
-impl<S, B> ResponseFuture<S, B>
+impl<S, B> JitterBackoffFuture<S, B>
 where
     S: Service<Request<B>>,
 {
@@ -61,7 +61,7 @@ where
     }
 }
 
-impl<S, B, RB> Future for ResponseFuture<S, B>
+impl<S, B, RB> Future for JitterBackoffFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<RB>>,
     S::Error: Into<BoxError>,
@@ -104,11 +104,12 @@ where
     }
 }
 
-impl<S, B> fmt::Debug for ResponseFuture<S, B>
+impl<S, B> fmt::Debug for JitterBackoffFuture<S, B>
 where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("JitterBackoffFuture")
+            .finish_non_exhaustive()
     }
 }

@@ -97,7 +97,7 @@ mod service;
 mod session;
 
 pub use budget::RetryBudget;
-pub use future::ResponseFuture;
+pub use future::JitterBackoffFuture;
 pub use layer::JitterBackoffLayer;
 pub use policy::Jitter;
 pub use service::JitterBackoff;

@@ -1,7 +1,7 @@
 //! The service: keeps a copy of the request and makes the first attempt.
 
 use super::{
-    future::ResponseFuture,
+    future::JitterBackoffFuture,
     layer::Shared,
     progress::Progress,
     session::{Session, Subject},
@@ -36,7 +36,7 @@ where
 {
     type Response = Response<RB>;
     type Error = BoxError;
-    type Future = ResponseFuture<S, B>;
+    type Future = JitterBackoffFuture<S, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -44,7 +44,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(shared) = &self.shared else {
-            return ResponseFuture::once(self.inner.call(request));
+            return JitterBackoffFuture::once(self.inner.call(request));
         };
         let subject = Subject::of(request.extensions().get::<Call>());
         let progress = Progress::new(shared.policy.attempts(subject.models_left()));
@@ -52,7 +52,7 @@ where
             call.set_attempts_left(progress.attempts_left());
         }
         if progress.attempts_left() == 0 {
-            return ResponseFuture::once(self.inner.call(request));
+            return JitterBackoffFuture::once(self.inner.call(request));
         }
         let kept = KeptRequest::of(&mut request);
         // The service that was polled ready makes this call and those after it; its clone waits for other calls.
@@ -60,6 +60,6 @@ where
         let mut service = mem::replace(&mut self.inner, clone);
         let future = service.call(request);
         let session = Session::new(service, kept, subject, progress, Arc::clone(shared));
-        ResponseFuture::many(future, session)
+        JitterBackoffFuture::many(future, session)
     }
 }

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 pin_project! {
     /// The future of a [`ModelFallback`](super::ModelFallback).
-    pub struct ResponseFuture<S>
+    pub struct ModelFallbackFuture<S>
     where
         S: Service<Request<ReplayBody>>,
     {
@@ -54,7 +54,7 @@ pin_project! {
     }
 }
 
-impl<S> ResponseFuture<S>
+impl<S> ModelFallbackFuture<S>
 where
     S: Service<Request<ReplayBody>>,
 {
@@ -76,7 +76,7 @@ where
     }
 }
 
-impl<S, RB> Future for ResponseFuture<S>
+impl<S, RB> Future for ModelFallbackFuture<S>
 where
     S: Service<Request<ReplayBody>, Response = Response<RB>> + Clone,
     S::Error: Into<BoxError>,
@@ -119,11 +119,12 @@ where
     }
 }
 
-impl<S> fmt::Debug for ResponseFuture<S>
+impl<S> fmt::Debug for ModelFallbackFuture<S>
 where
     S: Service<Request<ReplayBody>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("ModelFallbackFuture")
+            .finish_non_exhaustive()
     }
 }

@@ -83,6 +83,6 @@ mod layer;
 mod service;
 
 pub use chain::ChainModel;
-pub use future::ResponseFuture;
+pub use future::ModelFallbackFuture;
 pub use layer::ModelFallbackLayer;
 pub use service::ModelFallback;

@@ -1,6 +1,6 @@
 //! The service: finds the chain of a call and asks its first model.
 
-use super::{chain::Route, future::ResponseFuture, hops::Hops, layer::Shared};
+use super::{chain::Route, future::ModelFallbackFuture, hops::Hops, layer::Shared};
 use crate::{body::ReplayBody, call::Call, error::BoxError, kept::KeptRequest};
 use http::{Request, Response};
 use std::{
@@ -41,7 +41,7 @@ where
 {
     type Response = Response<RB>;
     type Error = BoxError;
-    type Future = ResponseFuture<S>;
+    type Future = ModelFallbackFuture<S>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -49,7 +49,7 @@ where
 
     fn call(&mut self, mut request: Request<ReplayBody>) -> Self::Future {
         let Some(route) = self.route(&request) else {
-            return ResponseFuture::once(self.inner.call(request));
+            return ModelFallbackFuture::once(self.inner.call(request));
         };
         let models_left = route.models_left();
         let call = request.extensions_mut().get_mut::<Call>();
@@ -57,7 +57,7 @@ where
             call.set_hop(0, Arc::clone(&model.name), models_left);
         }
         if models_left == 0 {
-            return ResponseFuture::once(self.inner.call(request));
+            return ModelFallbackFuture::once(self.inner.call(request));
         }
         let kept = KeptRequest::of(&mut request);
         // The service that was polled ready makes this call and those after it; its clone waits for other calls.
@@ -65,6 +65,6 @@ where
         let mut service = mem::replace(&mut self.inner, clone);
         let future = service.call(request);
         let hops = Hops::new(kept, route, Arc::clone(&self.shared));
-        ResponseFuture::many(future, service, hops)
+        ModelFallbackFuture::many(future, service, hops)
     }
 }

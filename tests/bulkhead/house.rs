@@ -6,6 +6,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use std::{
     collections::VecDeque,
+    convert::Infallible,
     panic::resume_unwind,
     pin::Pin,
     sync::{
@@ -25,7 +26,7 @@ use tower_claude::{
     bulkhead::{Bulkhead, BulkheadLayer, Bulkheads, Compartment, CompartmentSnapshot, Permit},
 };
 
-pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub(crate) type Answer = Result<Response<GuardedBody<Body, Permit>>, BoxError>;
 
 /// What the service behind the bulkhead does with a call.
@@ -41,7 +42,7 @@ pub(crate) enum Reply {
 pub(crate) fn answer(reply: Reply) -> Result<Response<Body>, BoxError> {
     let json = |status: u16| {
         let body = Full::new(Bytes::from_static(b"{}"));
-        let mut response = Response::new(body.map_err(Into::into).boxed_unsync());
+        let mut response = Response::new(body.boxed_unsync());
         *response.status_mut() = StatusCode::from_u16(status).unwrap();
         response
     };
@@ -56,7 +57,7 @@ pub(crate) fn answer(reply: Reply) -> Result<Response<Body>, BoxError> {
                 .iter()
                 .map(|event| {
                     let event = format!("event: {event}\ndata: {{\"type\":\"{event}\"}}\n\n");
-                    Ok::<_, BoxError>(Frame::data(Bytes::from(event)))
+                    Ok::<_, Infallible>(Frame::data(Bytes::from(event)))
                 })
                 .collect();
             let body = StreamBody::new(futures_util::stream::iter(frames));

@@ -5,6 +5,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use std::{
+    convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc,
@@ -176,7 +177,8 @@ async fn fifty_response_bodies_never_exceed_a_bulkhead_of_two() {
         .with_wait(Duration::from_secs(3600));
     let layer = BulkheadLayer::new().with_default(two);
     let service = layer.layer(service_fn(|_: Request<u32>| async {
-        answer(Reply::Stream(&["message_start", "ping", "message_stop"]))
+        let stream = Reply::Stream(&["message_start", "ping", "message_stop"]);
+        Ok::<_, Infallible>(answer(stream).unwrap())
     }));
     let open = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));

@@ -57,6 +57,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::scan::RequestScan;
+#[cfg(feature = "cache")]
+pub(crate) use self::scan::close_of;
 use self::splice::Patches;
 
 /// What a Messages request says at its top level; see the [module docs](self).

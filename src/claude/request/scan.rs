@@ -362,7 +362,7 @@ impl RequestScan {
 }
 
 /// How many bytes of `rest` belong to a string, its closing quote included; `None` if it goes on.
-fn close_of(rest: &[u8], escaped: &mut bool) -> Option<usize> {
+pub(crate) fn close_of(rest: &[u8], escaped: &mut bool) -> Option<usize> {
     let mut from = usize::from(mem::take(escaped));
     while let Some(tail) = rest.get(from..) {
         let at = from + memchr2(b'"', b'\\', tail)?;
