@@ -111,7 +111,6 @@ impl CommitLayer {
         self.set(|settings| settings.full_parse = full_parse)
     }
 
-    #[expect(dead_code, reason = "asked by the builder")]
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         self.settings.timeouts.check()
     }
