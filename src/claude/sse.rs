@@ -50,7 +50,7 @@ use std::num::NonZeroUsize;
 /// Upper bound for one event unless [`Splitter::with_max_event`] says otherwise: 1 MiB.
 ///
 /// The longest events of the API are deltas of a few KiB and tool results of some hundred.
-pub const DEFAULT_MAX_EVENT: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap();
+pub const DEFAULT_MAX_EVENT: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 20) - 1);
 
 /// How much of an `error` event's data is kept to be classified: 16 KiB.
 pub const MAX_ERROR_DATA: usize = 16 << 10;
