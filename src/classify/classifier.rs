@@ -46,14 +46,17 @@ impl Classify for ClaudeClassifier {
     }
 
     fn body(&self, head: &response::Parts, start: &[u8]) -> Verdict {
-        let body = ErrorBody::parse(start);
         if head.status.is_success() {
-            // Only the documented envelope: any other object may well be an answer.
+            // Only the documented envelope: any other object may well be an answer. Within a string its word would stand
+            // between escaped quotes, so that an answer is almost never parsed.
+            let may_be_error = memchr::memmem::find(start, b"\"error\"").is_some();
+            let body = may_be_error.then(|| ErrorBody::parse(start)).flatten();
             return match body.filter(ErrorBody::is_documented) {
                 Some(body) => Verdict::Failed(failure(head.status, &head.headers, Some(&body))),
                 None => Verdict::Complete,
             };
         }
+        let body = ErrorBody::parse(start);
         Verdict::Failed(failure(head.status, &head.headers, body.as_ref()))
     }
 
