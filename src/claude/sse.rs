@@ -37,12 +37,14 @@
 //! # Ok::<(), tower_claude::claude::sse::EventTooLarge>(())
 //! ```
 
+mod delta;
 mod event;
 #[cfg(test)]
 mod tests;
 
 pub use self::event::{EventKind, EventTooLarge, SseEvent};
 
+use self::delta::whole_delta;
 use super::outline::Outline;
 use memchr::memchr2;
 use std::num::NonZeroUsize;
@@ -166,6 +168,23 @@ impl Splitter {
                     if self.block == 0 {
                         whole = chunk.len() - rest.len();
                     }
+                    continue;
+                }
+            }
+            if first == b'e' && self.block == 0 && !self.full_parse {
+                // The short way for the events that nearly all of a stream consists of.
+                if let Some(length) = whole_delta(rest) {
+                    self.grow(length)?;
+                    rest = rest.get(length..).unwrap_or_default();
+                    whole = chunk.len() - rest.len();
+                    self.block = 0;
+                    self.first_line = false;
+                    on_event(SseEvent {
+                        kind: EventKind::ContentBlockDelta,
+                        end: whole,
+                        whole: true,
+                        error: &[],
+                    });
                     continue;
                 }
             }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer that runs only while there is nothing to read.
 ///
@@ -16,13 +16,13 @@ use tokio::time::{Instant, Sleep, sleep};
 #[derive(Debug, Default)]
 pub(super) struct Idle {
     sleep: Option<Pin<Box<Sleep>>>,
-    armed: bool,
+    since: Option<Instant>,
 }
 
 impl Idle {
     /// The silence is over.
     pub(super) fn alive(&mut self) {
-        self.armed = false;
+        self.since = None;
     }
 
     /// Ready when the silence has lasted for `limit`. `came`: this read has brought something, if no sign of life.
@@ -32,18 +32,31 @@ impl Idle {
         came: bool,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let timer = self.sleep.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if !self.armed {
-            timer.as_mut().reset(far(Instant::now(), limit));
-            self.armed = true;
+        let until = match self.since {
+            Some(since) => far(since, limit),
+            None => far(*self.since.insert(Instant::now()), limit),
+        };
+        let timer = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        // A timer set for an earlier silence goes on running: that is cheaper than setting it at every pause.
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
         }
-        ready!(timer.as_mut().poll(cx));
-        if !came {
-            return Poll::Ready(());
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let until = if timer.deadline() < until {
+                until
+            } else if came {
+                // Time ran out while nobody was reading: what the upstream sent meanwhile is only being read now.
+                let now = Instant::now();
+                self.since = Some(now);
+                far(now, limit)
+            } else {
+                return Poll::Ready(());
+            };
+            timer.as_mut().reset(until);
         }
-        // Time ran out while nobody was reading: what the upstream sent meanwhile is only being read now.
-        timer.as_mut().reset(far(Instant::now(), limit));
-        timer.as_mut().poll(cx)
     }
 }
 

@@ -266,6 +266,7 @@ fn line() -> impl Strategy<Value = String> {
         "event: ?(ping|error|message_(start|delta|stop)|content_block_(start|delta|stop)|other)",
         "data: ?\\{(\"[a-z{}\\\\\"]{0,12}\":[0-9{}]{0,3})?\\}?",
         "data: ?[a-z]{0,40}",
+        "event: content_block_delta\ndata: \\{\"type\":\"content_block_delta\",\"index\":1,\"delta\":\\{\"type\":\"(text_delta\",\"text|thinking_delta\",\"thinking)\":\"[a{}\\\\]{0,9}\"\\} ?\\}?",
         "(:|id|retry|data|event)[ -~]{0,40}",
         "\u{FEFF}?[ -~]{0,8}",
         Just(String::new()),
