@@ -128,7 +128,7 @@ async fn a_failure_share_above_5_percent_of_more_than_100_calls_raises_once_and_
     failed(&monitor, 6);
     assert_eq!(
         told.take(Rule::FailureShare, &chat()),
-        [],
+        [false; 0],
         "100 calls are not more than 100"
     );
     good(&monitor, 1);
@@ -148,7 +148,7 @@ async fn a_share_that_wanders_about_its_threshold_does_not_flap() {
     let monitor = told.builder().build().unwrap();
     good(&monitor, 190);
     failed(&monitor, 10);
-    assert_eq!(told.take(Rule::FailureShare, &chat()), []);
+    assert_eq!(told.take(Rule::FailureShare, &chat()), [false; 0]);
     for _ in 0..5 {
         // 11 of 201 are above 5 %, 11 of 221 below; and so on.
         failed(&monitor, 1);
@@ -158,7 +158,7 @@ async fn a_share_that_wanders_about_its_threshold_does_not_flap() {
     good(&monitor, 60);
     assert_eq!(
         told.take(Rule::FailureShare, &chat()),
-        [],
+        [false; 0],
         "15 of 365 are more than 4 %"
     );
     good(&monitor, 20);
@@ -172,7 +172,7 @@ async fn a_fallback_share_is_judged_apart_from_failures() {
     good(&monitor, 120);
     calls(&monitor, 10, FALLBACK.0, FALLBACK.1);
     assert_eq!(told.take(Rule::FallbackShare, &chat()), [true]);
-    assert_eq!(told.take(Rule::FailureShare, &chat()), []);
+    assert_eq!(told.take(Rule::FailureShare, &chat()), [false; 0]);
     pass(&monitor, secs(3600)).await;
     assert_eq!(told.take(Rule::FallbackShare, &chat()), [false]);
 }
@@ -187,7 +187,7 @@ async fn a_fast_burn_is_raised_within_minutes_and_cleared_when_it_is_over() {
         calls(&monitor, 11, outcome, failure);
         assert_eq!(
             told.take(rule, &chat()),
-            [],
+            [false; 0],
             "20 calls are not more than 20"
         );
         calls(&monitor, 1, outcome, failure);
@@ -195,7 +195,7 @@ async fn a_fast_burn_is_raised_within_minutes_and_cleared_when_it_is_over() {
         good(&monitor, 6);
         assert_eq!(told.take(rule, &chat()), [], "12 of 27 are more than 40 %");
         pass(&monitor, secs(290)).await;
-        assert_eq!(told.take(rule, &chat()), []);
+        assert_eq!(told.take(rule, &chat()), [false; 0]);
         pass(&monitor, secs(10)).await;
         assert_eq!(told.take(rule, &chat()), [false]);
     }
@@ -207,11 +207,11 @@ async fn at_low_traffic_five_failures_and_no_success_are_enough() {
     let monitor = told.builder().build().unwrap();
     failed(&monitor, 4);
     pass(&monitor, secs(180)).await;
-    assert_eq!(told.take(Rule::AllFailed, &chat()), []);
+    assert_eq!(told.take(Rule::AllFailed, &chat()), [false; 0]);
     failed(&monitor, 1);
     assert_eq!(told.take(Rule::AllFailed, &chat()), [true]);
     failed(&monitor, 3);
-    assert_eq!(told.take(Rule::AllFailed, &chat()), []);
+    assert_eq!(told.take(Rule::AllFailed, &chat()), [false; 0]);
     good(&monitor, 1);
     assert_eq!(
         told.take(Rule::AllFailed, &chat()),
@@ -239,7 +239,7 @@ async fn a_model_that_is_gone_is_told_at_once_and_until_its_cool_down_found_it_a
     pass(&monitor, secs(610)).await;
     gone(&monitor, SONNET);
     pass(&monitor, secs(650)).await;
-    assert_eq!(told.take(Rule::ModelGone, &sonnet()), []);
+    assert_eq!(told.take(Rule::ModelGone, &sonnet()), [false; 0]);
     pass(&monitor, secs(10)).await;
     assert_eq!(told.take(Rule::ModelGone, &sonnet()), [false]);
 }
@@ -268,7 +268,7 @@ async fn a_circuit_open_for_more_than_ten_minutes_is_told_without_further_events
     circuit(&monitor, SONNET, CircuitChange::HalfOpened);
     circuit(&monitor, SONNET, opened(OpenReason::Probe));
     tokio::time::sleep_until(opened_at + secs(600)).await;
-    assert_eq!(told.take(Rule::CircuitOpen, &sonnet()), []);
+    assert_eq!(told.take(Rule::CircuitOpen, &sonnet()), [false; 0]);
     tokio::time::sleep(secs(16)).await;
     assert_eq!(told.take(Rule::CircuitOpen, &sonnet()), [true]);
     let snapshot = monitor.snapshot();

@@ -12,7 +12,8 @@ use std::{error::Error, fmt::Debug, time::SystemTime};
 /// [`CommitLayer`](crate::commit::CommitLayer) or to the builder, and ask [`ClaudeClassifier`] for what you do not
 /// override.
 pub trait Classify: Debug + Send + Sync {
-    /// Judges by the head alone.
+    /// Judges by the head alone. The [`End`] of a [`Verdict::Committed`] from here is not read: Commit makes the one that
+    /// travels.
     fn head(&self, head: &response::Parts) -> Verdict;
 
     /// Judges by the head and the start of the body: of a failed answer up to 64 KiB, of a JSON answer all that is held,
@@ -42,6 +43,9 @@ impl ClaudeClassifier {
 
 impl Classify for ClaudeClassifier {
     fn head(&self, head: &response::Parts) -> Verdict {
+        if head.status.is_success() {
+            return Verdict::Committed(End::untold());
+        }
         Self::head_of(head.status, &head.headers)
     }
 

@@ -77,7 +77,7 @@ impl<RB> CommitBody<RB> {
             source,
             failure: None,
             idle: Idle::default(),
-            end: End::new(),
+            end: End::known(Ended::Complete),
             watch: None,
         }
     }
@@ -86,6 +86,7 @@ impl<RB> CommitBody<RB> {
     pub(super) fn committed(mut source: Source<RB>, watch: Watch) -> (Self, End) {
         source.commit();
         let body = Self {
+            end: End::new(),
             watch: Some(watch),
             ..Self::whole(source)
         };

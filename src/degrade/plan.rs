@@ -76,12 +76,13 @@ impl Plan {
     where
         RB: Body<Data = Bytes>,
     {
-        let end = match verdict {
-            Verdict::Committed(end) => end,
-            _ => End::new(),
-        };
         let tee = match (&self.settings.cache, self.query) {
             (Some(cache), Some(query)) if is_keepable(&response) => {
+                let end = match verdict {
+                    Verdict::Committed(end) => end,
+                    // Whole by its verdict; how far the caller read it is told by the body alone.
+                    _ => End::new(),
+                };
                 Form::of(response.headers()).map(|form| Tee::new(form, end, cache.clone(), query))
             }
             _ => None,

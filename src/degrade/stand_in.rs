@@ -141,13 +141,10 @@ fn mark<RB>(
     model: Option<Arc<str>>,
     response: &mut Response<DegradeBody<RB>>,
 ) {
-    let end = End::new();
-    let verdict = if outcome.is_degraded() {
-        end.set(Ended::Complete);
-        Verdict::Complete
+    let (verdict, ended) = if outcome.is_degraded() {
+        (Verdict::Complete, Ended::Complete)
     } else {
-        end.set(Ended::Failed(failure.kind));
-        Verdict::Failed(failure.clone())
+        (Verdict::Failed(failure.clone()), Ended::Failed(failure.kind))
     };
     let call = plan.call.as_ref();
     let served = Served {
@@ -155,7 +152,7 @@ fn mark<RB>(
         model: model.or_else(|| call.and_then(Call::last_model)),
         attempts: call.map_or(0, Call::sent),
         degraded: failure.warrants_degrade().then_some(failure.kind),
-        end,
+        end: End::known(ended),
     };
     served.write_headers(response.headers_mut());
     response.extensions_mut().insert(served);

@@ -71,8 +71,10 @@ impl Gather {
     }
 
     fn flush(&mut self) {
-        let small = self.small.split().freeze();
-        self.keep(small);
+        if !self.small.is_empty() {
+            let small = self.small.split().freeze();
+            self.keep(small);
+        }
     }
 
     fn keep(&mut self, segment: Bytes) {

@@ -116,11 +116,6 @@ fn served(call: &Call, verdict: &Verdict) -> Served {
         _ if call.sent() > 1 => Outcome::Retried,
         _ => Outcome::Direct,
     };
-    let ended = |ended| {
-        let end = End::new();
-        end.set(ended);
-        end
-    };
     Served {
         outcome,
         model,
@@ -128,8 +123,8 @@ fn served(call: &Call, verdict: &Verdict) -> Served {
         degraded: None,
         end: match verdict {
             Verdict::Committed(end) => end.clone(),
-            Verdict::Complete => ended(Ended::Complete),
-            Verdict::Failed(failure) => ended(Ended::Failed(failure.kind)),
+            Verdict::Complete => End::known(Ended::Complete),
+            Verdict::Failed(failure) => End::known(Ended::Failed(failure.kind)),
         },
     }
 }
