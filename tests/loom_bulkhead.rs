@@ -181,3 +181,17 @@ fn closing_while_a_seat_is_freed_leaves_no_waiter_behind() {
         assert_empty(&queue);
     });
 }
+
+#[test]
+fn a_newcomer_cannot_take_a_new_seat_before_the_line_has_moved_up() {
+    model(|| {
+        let queue = Queue::new(1, 2);
+        let _held = queue.try_seat().unwrap();
+        let waiter = place(&queue);
+        queue.set_limits(2, 2);
+        assert!(queue.try_seat().is_none());
+        queue.settle();
+        assert!(queue.try_seat().is_none());
+        assert!(wait(waiter).is_some());
+    });
+}
