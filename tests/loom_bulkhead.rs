@@ -2,7 +2,13 @@
 //! exact and wakes whoever has a seat.
 //!
 //! Includes the core itself, with loom's lock in place of std's.
-
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![allow(missing_docs)]
 
 #[allow(dead_code, clippy::pedantic)]
