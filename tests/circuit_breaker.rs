@@ -310,6 +310,7 @@ async fn an_open_circuit_rejects_without_asking_the_model_and_says_which_and_how
     let failure = rig.call().await.unwrap();
     assert_eq!(failure.kind, FailureKind::CircuitOpen);
     assert_eq!(failure.retry_after, Some(Duration::from_millis(1)));
+    assert_eq!(failure.circuit_open_for(), failure.retry_after);
     let source = std::error::Error::source(&failure).unwrap();
     assert_eq!(
         source.downcast_ref::<Rejection>().unwrap().model(),

@@ -21,7 +21,7 @@ use tower_layer::Layer;
 /// second layer value. Settings come first: a circuit goes by the rules of the service that first called its model.
 #[derive(Debug, Clone, Default)]
 pub struct CircuitBreakerLayer {
-    shared: Shared,
+    pub(super) shared: Shared,
     off: bool,
 }
 
