@@ -6,12 +6,17 @@
 //!
 //! One extension, because each costs allocations every time the head is cloned for another attempt.
 
-use crate::classify::{End, FailureKind};
+use crate::{
+    classify::{End, FailureKind},
+    claude::{headers, request::RequestFacts},
+    sync::lock,
+};
+use http::{HeaderMap, HeaderValue};
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU16, AtomicU32, Ordering},
     },
     time::Duration,
@@ -161,6 +166,10 @@ struct Facts {
     max_tokens: Option<u64>,
     body_bytes: u64,
     exact_output: bool,
+    /// What the scan of the body found, which a rewrite for another model needs.
+    request: Option<RequestFacts>,
+    /// The model of the last hop, where there was one.
+    last: Mutex<Option<Arc<str>>>,
     /// Attempts that reached the client.
     sent: AtomicU32,
     /// Failures towards a consecutive run, of the hop in the high byte.
@@ -180,6 +189,8 @@ impl Call {
                 max_tokens: None,
                 body_bytes: 0,
                 exact_output: false,
+                request: None,
+                last: Mutex::new(None),
                 sent: AtomicU32::new(0),
                 run: AtomicU16::new(0),
             }),
@@ -191,6 +202,17 @@ impl Call {
             degrade: false,
             renders: false,
         }
+    }
+
+    /// A Messages call as its body says.
+    pub fn of(request: RequestFacts) -> Self {
+        Self::new(request.model.clone()).fact(|facts| {
+            facts.stream = request.stream;
+            facts.max_tokens = request.max_tokens;
+            facts.body_bytes = request.body_bytes;
+            facts.exact_output = request.exact_output();
+            facts.request = Some(request);
+        })
     }
 
     /// Changes a fact; only while this is the sole clone.
@@ -289,6 +311,19 @@ impl Call {
         self.facts.exact_output
     }
 
+    /// What the scan of its body found: where the model stands, so that it can be rewritten. `None` where nothing was
+    /// scanned, or the body is not that of a Messages call.
+    pub fn request(&self) -> Option<&RequestFacts> {
+        self.facts.request.as_ref()
+    }
+
+    /// The model that any clone of this call asked last.
+    pub fn last_model(&self) -> Option<Arc<str>> {
+        lock(&self.facts.last)
+            .clone()
+            .or_else(|| self.facts.model.clone())
+    }
+
     /// Attempts so far that were sent to the client, over all models.
     pub fn sent(&self) -> u32 {
         self.facts.sent.load(Ordering::Relaxed)
@@ -347,6 +382,7 @@ impl Call {
     /// Moves on to the next model of a chain.
     pub(crate) fn set_hop(&mut self, hop: u8, model: Arc<str>, models_left: u8) {
         self.hop = hop;
+        *lock(&self.facts.last) = Some(model.clone());
         self.model = Some(model);
         self.models_left = models_left;
         self.in_chain = true;
@@ -440,6 +476,36 @@ pub struct Served {
     pub end: End,
 }
 
+impl Served {
+    /// Writes these facts as the `tower-claude-*` headers of the answer, in place of any that are there. A name that is
+    /// no header value (a model is outside input) is left out.
+    pub(crate) fn write_headers(&self, map: &mut HeaderMap) {
+        headers::strip_ours(map);
+        map.insert(
+            headers::OUTCOME,
+            HeaderValue::from_static(self.outcome.as_str()),
+        );
+        map.insert(headers::ATTEMPTS, number(self.attempts));
+        if let Some(kind) = self.degraded {
+            map.insert(headers::DEGRADED, HeaderValue::from_static(kind.as_str()));
+        }
+        let model = self.model.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(model)) = model {
+            map.insert(headers::MODEL, model);
+        }
+    }
+}
+
+/// The usual numbers cost no allocation.
+fn number(attempts: u32) -> HeaderValue {
+    match attempts {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        2 => HeaderValue::from_static("2"),
+        more => more.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,6 +526,45 @@ mod tests {
         assert!(!call.claim_run(2));
         call.set_hop(1, "haiku".into(), 0);
         assert!(call.claim_run(2), "another model has a run of its own");
+    }
+
+    #[test]
+    fn the_model_asked_last_is_known_to_every_clone() {
+        let call = Call::new(Some("sonnet".into()));
+        assert_eq!(call.last_model().as_deref(), Some("sonnet"));
+        call.clone().set_hop(1, "haiku".into(), 0);
+        assert_eq!(call.last_model().as_deref(), Some("haiku"));
+        assert_eq!(call.model().unwrap().as_ref(), "sonnet");
+    }
+
+    #[test]
+    fn what_served_is_written_in_place_of_what_upstream_claimed() {
+        let mut map = HeaderMap::new();
+        map.insert(
+            "tower-claude-degraded",
+            HeaderValue::from_static("upstream"),
+        );
+        let mut served = Served {
+            outcome: Outcome::Fallback,
+            model: Some("haiku\n".into()),
+            attempts: 3,
+            degraded: None,
+            end: End::new(),
+        };
+        served.write_headers(&mut map);
+        assert_eq!(map["tower-claude-outcome"], "fallback");
+        assert_eq!(map["tower-claude-attempts"], "3");
+        assert_eq!(
+            map.len(),
+            2,
+            "no kind, and no model that is no header value"
+        );
+
+        served.model = Some("haiku".into());
+        served.degraded = Some(FailureKind::CircuitOpen);
+        served.write_headers(&mut map);
+        assert_eq!(map["tower-claude-model"], "haiku");
+        assert_eq!(map["tower-claude-degraded"], "circuit_open");
     }
 
     #[test]

@@ -5,6 +5,21 @@
 //! `tracing` (default) every event is also logged, whether or not an observer is set.
 //!
 //! No event holds a credential, a prompt or an answer.
+//!
+//! # Logs
+//!
+//! | target | what | level |
+//! |---|---|---|
+//! | `tower_claude` | a circuit opened, an alert was raised | warn |
+//! | | a model is gone | error |
+//! | | a circuit half-opened, closed or was set by an operator; an alert was cleared; a model cools down | info |
+//! | `tower_claude::call` | a call got an error, a stand-in or half an answer | warn, one line per call |
+//! | | all other steps of a call: failed attempts, retries, fallbacks, full compartments, its end | debug |
+//! | | attempts that were answered, calls that wait for a place | trace |
+//!
+//! So an outage writes a few lines about models and at most one per failed call; at high traffic switch those off with
+//! `tower_claude=info,tower_claude::call=off` and have the [monitor](crate::monitor) tell the shares. Names that come from
+//! outside are cut at 128 bytes and escaped by the subscriber.
 
 use crate::{
     call::{Feature, Outcome, Tenant},
@@ -169,10 +184,14 @@ pub enum Event<'a> {
     Alert {
         /// The rule that speaks.
         rule: &'a str,
-        /// What it speaks of: a model, a feature, or both.
+        /// What it speaks of: `all calls`, `feature chat`, `model claude-sonnet-4-5`.
         subject: &'a str,
         /// True when raised, false when cleared.
         raised: bool,
+        /// The measured value, in the unit of the rule: a share from 0 to 1, seconds, calls.
+        value: f64,
+        /// The threshold that raises it.
+        threshold: f64,
     },
 }
 
@@ -190,6 +209,19 @@ pub enum NotRetried {
     Deadline,
     /// The failure left the circuit open.
     CircuitOpen,
+}
+
+impl NotRetried {
+    /// Its name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attempts => "attempts",
+            Self::Budget => "budget",
+            Self::Wait => "wait",
+            Self::Deadline => "deadline",
+            Self::CircuitOpen => "circuit_open",
+        }
+    }
 }
 
 /// A change of a circuit's state.

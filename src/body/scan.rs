@@ -1,32 +1,55 @@
 //! Finds the end of a streamed answer, for a layer that stands without [`Commit`](crate::commit).
 
-use crate::classify::{End, Ended, FailureKind};
-use http::HeaderMap;
+use crate::{
+    classify::{Classify, ClaudeClassifier, End, Ended, FailureKind},
+    claude::{
+        headers,
+        sse::{EventKind, Splitter},
+    },
+};
+use http::{HeaderMap, Response, response};
 
-/// Watches an SSE answer for its `message_stop` or `error`.
+/// Watches an SSE answer for its `message_stop` or `error`, and tells its [`End`].
 #[derive(Debug)]
 pub(crate) struct EndScan {
+    splitter: Splitter,
     end: End,
+    head: response::Parts,
 }
 
 impl EndScan {
     /// A scan, where the answer is a stream of events.
     pub(crate) fn of(headers: &HeaderMap, end: End) -> Option<Self> {
-        let is_sse = headers
-            .get(http::header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        is_sse.then_some(Self { end })
+        headers::is_event_stream(headers).then(|| Self {
+            splitter: Splitter::new(),
+            end,
+            head: Response::new(()).into_parts().0,
+        })
     }
 
     pub(crate) fn push(&mut self, data: &[u8]) {
-        if memchr::memmem::find(data, b"event: message_stop").is_some() {
-            self.end.set(Ended::Complete);
-        }
-        if memchr::memmem::find(data, b"event: error").is_some() {
-            self.end.set(Ended::Failed(FailureKind::Overloaded));
+        let Self {
+            splitter,
+            end,
+            head,
+        } = self;
+        let pushed = splitter.push(data, |event| match event.kind {
+            EventKind::MessageStop => end.set(Ended::Complete),
+            EventKind::Error => {
+                let verdict = ClaudeClassifier.body(head, event.error);
+                let kind = verdict
+                    .failure()
+                    .map_or(FailureKind::ServerError, |f| f.kind);
+                end.set(Ended::Failed(kind));
+            }
+            _ => {}
+        });
+        if pushed.is_err() {
+            end.set(Ended::Failed(FailureKind::Truncated));
         }
     }
 
+    /// The body is over; without a `message_stop` it was cut.
     pub(crate) fn end_of_body(&self) {
         self.end.set(Ended::Failed(FailureKind::Truncated));
     }

@@ -51,23 +51,54 @@ pub enum Ended {
 ///
 /// Filled once, by the one scan of the stream; whoever holds a clone reads the same end. An answer that its caller
 /// dropped half-way never fills it.
-#[derive(Debug, Clone, Default)]
-pub struct End(Arc<OnceLock<Ended>>);
+#[derive(Debug, Clone)]
+pub struct End(Repr);
+
+#[derive(Debug, Clone)]
+enum Repr {
+    /// Ended before anybody could ask, as a JSON answer that came whole: needs no cell.
+    Known(Ended),
+    /// Nobody will tell: the verdict on a head, whose reader makes a cell of its own.
+    Untold,
+    Cell(Arc<OnceLock<Ended>>),
+}
 
 impl End {
     /// A cell for an answer that has not ended.
     pub fn new() -> Self {
-        Self::default()
+        Self(Repr::Cell(Arc::default()))
+    }
+
+    /// The end of an answer that has ended already.
+    pub(crate) fn known(ended: Ended) -> Self {
+        Self(Repr::Known(ended))
+    }
+
+    /// For a verdict on a head alone, whose reader makes a cell of its own.
+    pub(crate) fn untold() -> Self {
+        Self(Repr::Untold)
     }
 
     /// How the answer ended; `None` while it has not.
     pub fn get(&self) -> Option<Ended> {
-        self.0.get().copied()
+        match &self.0 {
+            Repr::Known(ended) => Some(*ended),
+            Repr::Untold => None,
+            Repr::Cell(cell) => cell.get().copied(),
+        }
     }
 
     /// The first word stands.
     pub(crate) fn set(&self, ended: Ended) {
-        let _ = self.0.set(ended);
+        if let Repr::Cell(cell) = &self.0 {
+            let _ = cell.set(ended);
+        }
+    }
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

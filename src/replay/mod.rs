@@ -20,3 +20,59 @@
 //! * renders a failure after commit, which inner layers hand up as the error of the body, as one well-formed
 //!   `event: error` and the end of an SSE answer; a JSON answer keeps the error;
 //! * tells [`Event::CallEnded`](crate::Event::CallEnded) once, when the body ended, broke off or was dropped.
+//!
+//! # Bounds
+//!
+//! The body is the only thing held, and never more than the limit of it. Of a body in very many small pieces the pieces
+//! are put together, because each costs a few dozen bytes beside its own; such a body is the only one that is copied.
+//!
+//! `count_tokens` has the body of a Messages call, but an answer of another shape: its call asks for exact output, so
+//! that no canned message stands in for a number.
+//!
+//! # Readiness
+//!
+//! The inner service is ready before the body is read and called after it. Every layer of this crate is always ready;
+//! alone over a service that reserves a place when it is ready, such as tower's `ConcurrencyLimit`, that place is held
+//! while the body arrives.
+//!
+//! # Example
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_claude::{BoxError, Call, Feature, ReplayBody, Served, replay::ReplayLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let client = tower::service_fn(|request: Request<ReplayBody>| async move {
+//!     let call = request.extensions().get::<Call>().unwrap();
+//!     assert_eq!(call.feature().as_str(), "chat");
+//!     assert_eq!(call.model().unwrap().as_ref(), "claude-sonnet-5-5");
+//!     Ok::<_, Infallible>(Response::new(Full::from("{}")))
+//! });
+//! let service = ServiceBuilder::new().layer(ReplayLayer::new()).service(client);
+//!
+//! let mut request = Request::new(Full::new(Bytes::from(r#"{"model":"claude-sonnet-5-5"}"#)));
+//! request.extensions_mut().insert(Feature::new("chat"));
+//! let response = service.oneshot(request).await?;
+//! assert_eq!(response.headers()["tower-claude-outcome"], "direct");
+//! assert!(response.extensions().get::<Served>().is_some());
+//! # Ok(())
+//! # }
+//! ```
+
+mod body;
+mod future;
+mod gather;
+mod head;
+mod layer;
+mod record;
+mod service;
+
+pub use body::CallBody;
+pub use future::ReplayFuture;
+pub use layer::ReplayLayer;
+pub use service::Replay;

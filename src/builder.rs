@@ -1,0 +1,266 @@
+//! The stack in the order that works, built once and wrapped around any client.
+//!
+//! ```text
+//! Replay ▸ Degrade ▸ ModelFallback ▸ JitterBackoff ▸ Bulkhead ▸ CircuitBreaker ▸ Commit ▸ your client
+//! ```
+//!
+//! The order is what this module knows. Fallback stands outside of backoff, so that a model gets its attempts before the
+//! next one starts afresh; backoff outside of bulkhead and breaker, so that no permit is held while asleep and each
+//! attempt is counted; the bulkhead outside of the breaker, so that a full compartment is never the model's failure; the
+//! breaker outside of Commit, so that it sees the real end of each attempt. [`AnswerErrors`](crate::answer_errors) goes
+//! around all of it where a server needs `Error = Infallible`.
+//!
+//! A slot that is switched off is the same type with nothing inside: the type of the stack does not depend on its
+//! configuration, and can be named in a struct.
+//!
+//! # Example
+//!
+//! ```
+//! use tower::Layer;
+//! use tower_claude::{Resilience, model_fallback::ModelFallbackLayer};
+//!
+//! # fn main() -> Result<(), tower_claude::BuildError> {
+//! let stack = Resilience::builder()
+//!     .chain(["claude-sonnet-5-5", "claude-haiku-5-5"])
+//!     .build()?;
+//! # let client = tower::service_fn(|_: http::Request<tower_claude::ReplayBody>| async {
+//! #     Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(bytes::Bytes::new())))
+//! # });
+//! let claude = stack.layer(client);
+//! # let _ = claude;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Clone
+//!
+//! A clone of [`Resilience`], and everything it was layered on, shares its circuits, compartments, budgets and cache. A
+//! second set is a second `build`.
+
+use crate::stack::Resilience;
+use crate::{
+    bulkhead::BulkheadLayer,
+    circuit_breaker::CircuitBreakerLayer,
+    classify::Classify,
+    commit::CommitLayer,
+    degrade::DegradeLayer,
+    error::BuildError,
+    event::Observe,
+    jitter_backoff::JitterBackoffLayer,
+    model_fallback::{ChainModel, ModelFallbackLayer},
+    replay::ReplayLayer,
+    timeouts::Timeouts,
+};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// Collects the layers of a [`Resilience`]. See the [module docs](self).
+///
+/// What is not set has its layer's defaults; a setter that takes a layer replaces the whole slot.
+#[derive(Clone, Default)]
+#[must_use = "does nothing until it is built"]
+pub struct ResilienceBuilder {
+    replay: ReplayLayer,
+    degrade: DegradeLayer,
+    fallback: ModelFallbackLayer,
+    backoff: JitterBackoffLayer,
+    bulkhead: BulkheadLayer,
+    breaker: CircuitBreakerLayer,
+    commit: CommitLayer,
+    timeouts: Timeouts,
+    classifier: Option<Arc<dyn Classify>>,
+    observers: Vec<Arc<dyn Observe>>,
+    seed: Option<u64>,
+}
+
+impl Resilience {
+    /// A stack with every slot at its defaults, and no chain of models yet.
+    pub fn builder() -> ResilienceBuilder {
+        ResilienceBuilder::default()
+    }
+}
+
+impl ResilienceBuilder {
+    /// Adds a chain of models: a call for one of them falls back to those after it. Short for a
+    /// [`ModelFallbackLayer`] with one more chain. Default: no chain, so no fallback.
+    pub fn chain<M>(mut self, models: impl IntoIterator<Item = M>) -> Self
+    where
+        M: Into<ChainModel>,
+    {
+        self.fallback = self.fallback.with_chain(models);
+        self
+    }
+
+    /// The fallback slot: chains per feature. Default: none.
+    pub fn fallback(mut self, layer: ModelFallbackLayer) -> Self {
+        self.fallback = layer;
+        self
+    }
+
+    /// No chains: a failure of a model is a failure of the call.
+    pub fn without_fallback(mut self) -> Self {
+        self.fallback = ModelFallbackLayer::off();
+        self
+    }
+
+    /// The backoff slot. Default: 5 attempts at the last model, 2 where another waits.
+    pub fn backoff(mut self, layer: JitterBackoffLayer) -> Self {
+        self.backoff = layer;
+        self
+    }
+
+    /// One attempt at each model, no waiting.
+    pub fn without_backoff(mut self) -> Self {
+        self.backoff = JitterBackoffLayer::off();
+        self
+    }
+
+    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, background_jobs 5, others 64 in flight.
+    pub fn bulkhead(mut self, layer: BulkheadLayer) -> Self {
+        self.bulkhead = layer;
+        self
+    }
+
+    /// No compartments.
+    pub fn without_bulkhead(mut self) -> Self {
+        self.bulkhead = BulkheadLayer::off();
+        self
+    }
+
+    /// The circuit breaker slot. Default: 5 consecutive failures open a model's circuit for 60 s.
+    pub fn circuit_breaker(mut self, layer: CircuitBreakerLayer) -> Self {
+        self.breaker = layer;
+        self
+    }
+
+    /// No circuits and no cool-downs.
+    pub fn without_circuit_breaker(mut self) -> Self {
+        self.breaker = CircuitBreakerLayer::off();
+        self
+    }
+
+    /// The degrade slot. Default: a cached answer, then a canned message; a clean error for calls whose answer a program
+    /// reads.
+    pub fn degrade(mut self, layer: DegradeLayer) -> Self {
+        self.degrade = layer;
+        self
+    }
+
+    /// Failures go up as they are.
+    pub fn without_degrade(mut self) -> Self {
+        self.degrade = DegradeLayer::off();
+        self
+    }
+
+    /// The timeouts of one attempt. Default: [`Timeouts::default`].
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The time in which a call must be answered where its sender sets no [`Deadline`](crate::Deadline). Default 10 min.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.replay = self.replay.with_deadline(deadline);
+        self
+    }
+
+    /// The largest request body, in bytes. Default 32 MiB; a larger one is
+    /// [`BodyTooLarge`](crate::BodyTooLarge), and nothing is sent.
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.replay = self.replay.with_limit(bytes);
+        self
+    }
+
+    /// Another judge of answers. Default: [`ClaudeClassifier`](crate::classify::ClaudeClassifier).
+    pub fn classifier(mut self, classifier: Arc<dyn Classify>) -> Self {
+        self.classifier = Some(classifier);
+        self
+    }
+
+    /// Adds an observer of every decision of every layer: a [`Monitor`](crate::monitor::Monitor), or one of your own.
+    pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Makes all randomness of the stack repeatable. Default: seeded by the operating system.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Checks every setting and builds the stack.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot work, with its name, value and bound.
+    pub fn build(self) -> Result<Resilience, BuildError> {
+        let Self {
+            replay,
+            degrade,
+            fallback,
+            backoff,
+            bulkhead,
+            breaker,
+            commit,
+            timeouts,
+            ..
+        } = self;
+        timeouts.check()?;
+        replay.check()?;
+        fallback.check()?;
+        backoff.check()?;
+        bulkhead.check()?;
+        breaker.check()?;
+        degrade.check()?;
+        let deadline = replay.deadline();
+        if timeouts.first_event(0) > deadline {
+            return Err(BuildError::new(
+                "timeouts.first_event",
+                format!("{:?}", timeouts.first_event(0)),
+                format!("at most the deadline, {deadline:?}"),
+            ));
+        }
+        let models = fallback.models();
+        let mut stack = Resilience {
+            replay,
+            degrade,
+            fallback,
+            backoff,
+            bulkhead: bulkhead.with_pinned_models(models.iter().cloned()),
+            breaker: breaker.with_pinned_models(models).with_timeouts(timeouts),
+            commit: commit.with_timeouts(timeouts),
+        };
+        stack.commit.check()?;
+        if let Some(classifier) = self.classifier {
+            stack.commit = stack.commit.with_classify(classifier);
+        }
+        if let Some(seed) = self.seed {
+            // A stream of randomness each, so that one layer's draws do not shift another's.
+            stack.backoff = stack.backoff.with_seed(seed);
+            stack.breaker = stack.breaker.with_seed(seed.wrapping_add(1));
+        }
+        for observer in self.observers {
+            stack.replay = stack.replay.with_observer(observer.clone());
+            stack.degrade = stack.degrade.with_observer(observer.clone());
+            stack.fallback = stack.fallback.with_observer(observer.clone());
+            stack.backoff = stack.backoff.with_observer(observer.clone());
+            stack.bulkhead = stack.bulkhead.with_observer(observer.clone());
+            stack.breaker = stack.breaker.with_observer(observer.clone());
+            stack.commit = stack.commit.with_observer(observer);
+        }
+        Ok(stack)
+    }
+}
+
+impl fmt::Debug for ResilienceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResilienceBuilder")
+            .field("fallback", &self.fallback)
+            .field("backoff", &self.backoff)
+            .field("bulkhead", &self.bulkhead)
+            .field("breaker", &self.breaker)
+            .field("degrade", &self.degrade)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}

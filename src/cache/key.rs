@@ -1,0 +1,209 @@
+//! What makes two requests the same.
+
+use std::fmt;
+
+/// The identity of a request: a SHA-256 of all that decides its answer.
+///
+/// It covers the tenant (a keyed hash, different in every process; so is this key), the feature, authority, path and
+/// query, the headers `anthropic-version`, `anthropic-beta`, `anthropic-user-profile-id` and `anthropic-workspace-id`,
+/// and the body without white space between tokens and without its top-level `stream`. The order of keys and the
+/// spelling of values are kept: two spellings of one request may have two keys, two requests never have one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CacheKey([u8; 32]);
+
+impl CacheKey {
+    /// The key of these bytes; for tests of a store.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CacheKey(")?;
+        for byte in self.0.iter().take(4) {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str("…)")
+    }
+}
+
+#[cfg(feature = "cache")]
+pub(crate) use of_request::key_of;
+
+#[cfg(feature = "cache")]
+mod of_request {
+    use super::{super::canonical::canonical, CacheKey};
+    use crate::{body::replay::ReplayBody, call::Call};
+    use http::{HeaderMap, HeaderName, Uri};
+    use sha2::{Digest, Sha256};
+
+    /// The largest body that is hashed: 1 MiB, a millisecond or two. Larger conversations hardly come twice.
+    const MAX_BODY: u64 = 1 << 20;
+
+    /// The headers that change what Claude answers, and whom it answers.
+    const HEADERS: [HeaderName; 4] = [
+        HeaderName::from_static("anthropic-version"),
+        HeaderName::from_static("anthropic-beta"),
+        HeaderName::from_static("anthropic-user-profile-id"),
+        HeaderName::from_static("anthropic-workspace-id"),
+    ];
+
+    /// The key of a request. `None`: it has none, because its body is too large or no JSON object.
+    pub(crate) fn key_of(
+        call: &Call,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &ReplayBody,
+    ) -> Option<CacheKey> {
+        if body.len() > MAX_BODY {
+            return None;
+        }
+        let mut hash = Hash::new();
+        hash.part(&call.tenant().as_bytes());
+        hash.part(call.feature().as_str().as_bytes());
+        hash.part(uri.authority().map_or("", |host| host.as_str()).as_bytes());
+        hash.part(uri.path().as_bytes());
+        hash.part(uri.query().unwrap_or_default().as_bytes());
+        for name in HEADERS {
+            for value in headers.get_all(&name) {
+                hash.part(value.as_bytes());
+            }
+            hash.list_end();
+        }
+        canonical(body.segments(), |part| hash.0.update(part))?;
+        Some(CacheKey(hash.0.finalize().into()))
+    }
+
+    /// Parts with their lengths, so that none runs into the next.
+    struct Hash(Sha256);
+
+    impl Hash {
+        fn new() -> Self {
+            let mut hash = Self(Sha256::new());
+            hash.part(b"tower-claude cache key 1");
+            hash
+        }
+
+        fn part(&mut self, part: &[u8]) {
+            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
+
+        /// Not the length of any part.
+        fn list_end(&mut self) {
+            self.0.update(u64::MAX.to_le_bytes());
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use crate::call::{Feature, Tenant};
+        use bytes::Bytes;
+        use http::Request;
+
+        fn request() -> Request<ReplayBody> {
+            Request::post("https://api.anthropic.com/v1/messages?beta=true")
+                .header("anthropic-version", "2023-06-01")
+                .header("anthropic-beta", "a")
+                .header("x-api-key", "sk-1")
+                .body(r#"{"model":"m","messages":[]}"#.into())
+                .unwrap()
+        }
+
+        fn call() -> Call {
+            Call::new(Some("m".into()))
+                .with_tenant(Tenant::new("t"))
+                .with_feature(Feature::new("chat"))
+        }
+
+        fn key(call: &Call, request: &Request<ReplayBody>) -> Option<CacheKey> {
+            key_of(call, request.uri(), request.headers(), request.body())
+        }
+
+        #[test]
+        fn the_same_request_has_the_same_key_whatever_else_its_head_says() {
+            let one = key(&call(), &request()).unwrap();
+            let mut other = request();
+            other
+                .headers_mut()
+                .insert("user-agent", "x".parse().unwrap());
+            other
+                .headers_mut()
+                .insert("x-api-key", "sk-2".parse().unwrap());
+            *other.body_mut() = vec![
+                Bytes::from(r#"{ "stream": true, "model":"#),
+                Bytes::from(r#""m","messages":[]}"#),
+            ]
+            .into();
+            assert_eq!(key(&call(), &other), Some(one));
+        }
+
+        #[test]
+        fn tenant_feature_address_headers_and_body_make_different_keys() {
+            let one = key(&call(), &request()).unwrap();
+            let mut keys = vec![one];
+            keys.extend(key(&call().with_tenant(Tenant::new("u")), &request()));
+            keys.extend(key(&call().with_feature(Feature::new("chatt")), &request()));
+            let changes: [fn(&mut Request<ReplayBody>); 6] = [
+                |request| {
+                    *request.uri_mut() = Uri::from_static("https://api.anthropic.com/v1/messages");
+                },
+                |request| {
+                    *request.uri_mut() =
+                        Uri::from_static("https://other.test/v1/messages?beta=true");
+                },
+                |request| {
+                    let headers = request.headers_mut();
+                    headers.insert("anthropic-version", "2026-10-21".parse().unwrap());
+                },
+                |request| {
+                    request
+                        .headers_mut()
+                        .append("anthropic-beta", "b".parse().unwrap());
+                },
+                |request| {
+                    // The same value under another name.
+                    request.headers_mut().remove("anthropic-beta");
+                    let headers = request.headers_mut();
+                    headers.insert("anthropic-user-profile-id", "a".parse().unwrap());
+                },
+                |request| *request.body_mut() = r#"{"model":"n","messages":[]}"#.into(),
+            ];
+            for change in changes {
+                let mut request = request();
+                change(&mut request);
+                keys.extend(key(&call(), &request));
+            }
+            assert_eq!(keys.len(), 9);
+            keys.sort();
+            keys.dedup();
+            assert_eq!(keys.len(), 9);
+        }
+
+        #[test]
+        fn a_body_over_a_mebibyte_or_no_object_has_no_key() {
+            let body = |text: String| {
+                let mut request = request();
+                *request.body_mut() = text.into();
+                request
+            };
+            let large = |size: usize| body(format!(r#"{{"model":"{}"}}"#, "m".repeat(size - 12)));
+            assert!(key(&call(), &large(1 << 20)).is_some());
+            assert!(key(&call(), &large((1 << 20) + 1)).is_none());
+            assert!(key(&call(), &body("[]".into())).is_none());
+        }
+
+        #[test]
+        fn debug_shows_the_start_of_it_only() {
+            let key = CacheKey::from_bytes([0xab; 32]);
+            assert_eq!(format!("{key:?}"), "CacheKey(abababab…)");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Tells a whole JSON object from a cut one by its strings and braces.
+
+use memchr::{memchr_iter, memchr2, memrchr};
+
+/// Follows a JSON text as far as its outline goes: strings, escapes and the depth of braces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outline {
+    depth: u32,
+    in_string: bool,
+    /// The next byte of the string is escaped.
+    escaped: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Nothing but white space so far.
+    #[default]
+    Before,
+    /// Inside the object.
+    Inside,
+    /// After its last brace.
+    After,
+    /// No object, or something beside it.
+    Broken,
+}
+
+impl Outline {
+    /// Whether what was pushed is one object, closed, and nothing but white space around it.
+    pub(crate) fn is_whole(self) -> bool {
+        self.stage == Stage::After
+    }
+
+    /// Takes the line feed between two lines of one value: white space, but never part of a string.
+    pub(crate) fn line_feed(&mut self) {
+        if self.in_string {
+            self.stage = Stage::Broken;
+        }
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        if self.stage == Stage::Before && is_plainly_whole(bytes) {
+            self.stage = Stage::After;
+            return;
+        }
+        while let Some((&byte, rest)) = bytes.split_first() {
+            if self.stage == Stage::Broken {
+                return;
+            }
+            self.step(byte);
+            bytes = rest;
+            if self.in_string && !self.escaped {
+                let text = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+                bytes = bytes.get(text..).unwrap_or_default();
+            }
+        }
+    }
+
+    fn step(&mut self, byte: u8) {
+        match self.stage {
+            Stage::Before if byte == b'{' => {
+                self.depth = 1;
+                self.stage = Stage::Inside;
+            }
+            Stage::Before | Stage::After if !byte.is_ascii_whitespace() => {
+                self.stage = Stage::Broken;
+            }
+            Stage::Inside => self.step_inside(byte),
+            Stage::Before | Stage::After | Stage::Broken => {}
+        }
+    }
+
+    fn step_inside(&mut self, byte: u8) {
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'\\' => self.escaped = self.in_string,
+            b'"' => self.in_string = !self.in_string,
+            _ if self.in_string => {}
+            b'{' => self.depth = self.depth.saturating_add(1),
+            b'}' => {
+                self.depth -= 1;
+                if self.depth == 0 {
+                    self.stage = Stage::After;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Longer texts are mostly one string, which is skipped faster than it is counted.
+const MAX_COUNTED: usize = 512;
+
+/// Whether this is a whole object that needs no second look; most events are.
+///
+/// Without a backslash, an even number of quotes before a place means that it lies outside of strings. If that is true of
+/// the end, and of the one brace that opens behind the first, and the text ends with as many closing braces, then there
+/// are no others and all is closed. This is counting only, which compilers turn into vector instructions.
+fn is_plainly_whole(text: &[u8]) -> bool {
+    if text.first() != Some(&b'{') || text.len() > MAX_COUNTED {
+        return false;
+    }
+    let at_end = text
+        .iter()
+        .rev()
+        .take_while(|byte| matches!(byte, b'}' | b' '));
+    let closing = at_end.filter(|&&byte| byte == b'}').count();
+    let [opened, closed, quotes, escapes] = count(text);
+    if opened != closing || closed != closing || quotes % 2 != 0 || escapes != 0 {
+        return false;
+    }
+    match closing {
+        1 => true,
+        2 => memrchr(b'{', text).is_some_and(|inner| {
+            let (before, _) = text.split_at(inner);
+            memchr_iter(b'"', before).count() % 2 == 0
+        }),
+        _ => false,
+    }
+}
+
+/// How many `{`, `}`, `"` and `\` there are.
+fn count(text: &[u8]) -> [usize; 4] {
+    let mut total = [0; 4];
+    // Counts of one byte each become lanes of a vector; 255 is as far as they go.
+    for block in text.chunks(255) {
+        let mut counts = [0_u8; 4];
+        for &byte in block {
+            for (count, wanted) in counts.iter_mut().zip([b'{', b'}', b'"', b'\\']) {
+                *count = count.wrapping_add(u8::from(byte == wanted));
+            }
+        }
+        for (total, count) in total.iter_mut().zip(counts) {
+            *total += usize::from(count);
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn whole(text: &[u8]) -> bool {
+        let mut outline = Outline::default();
+        outline.push(text);
+        outline.is_whole()
+    }
+
+    #[test]
+    fn every_cut_of_an_object_is_told_from_the_whole() {
+        let text = br#"{"type":"content_block_delta","index":0,"delta":{"a":[1,{"b":2}],"text":"}} \"{[ \\"}}"#;
+        assert!(whole(text));
+        for cut in 0..text.len() {
+            assert!(!whole(&text[..cut]), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_or_more_than_one_is_not_whole() {
+        for text in [
+            "", "  ", "null", "[]", "\"{}\"", "{}{}", "{} x", "x{}", "{", "}", "{\"{\"}}",
+            "[DONE]", "<p>",
+        ] {
+            assert!(!whole(text.as_bytes()), "{text}");
+        }
+        for text in ["{}", "{\"{\":1}", "  {} ", "{\"a\":{}}", "{\"}\":\"{\"}"] {
+            assert!(whole(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_feed_breaks_a_string_only() {
+        let mut outline = Outline::default();
+        outline.push(b"{\"a\":");
+        outline.line_feed();
+        outline.push(b"1}");
+        assert!(outline.is_whole());
+
+        let mut outline = Outline::default();
+        outline.push(b"{\"a");
+        outline.line_feed();
+        outline.push(b"\":1}");
+        assert!(!outline.is_whole());
+    }
+
+    proptest! {
+        #[test]
+        fn a_glance_never_says_more_than_the_second_look(
+            text in "([{}\"\\\\a ]|\"[{}a]{0,3}\"){0,8}",
+            cut in 0_usize..40,
+        ) {
+            let text = format!("{{{text}}}");
+            let mut bytes = Outline::default();
+            for &byte in text.as_bytes() {
+                bytes.step(byte);
+            }
+            let mut pieces = Outline::default();
+            let (a, b) = text.as_bytes().split_at(cut.min(text.len()));
+            pieces.push(a);
+            pieces.push(b);
+            prop_assert_eq!(pieces.is_whole(), bytes.is_whole());
+            prop_assert_eq!(whole(text.as_bytes()), bytes.is_whole());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+use super::*;
+use crate::claude::sse::{EventKind, Splitter};
+use proptest::prelude::*;
+
+fn value(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn kinds(stream: &[u8]) -> Vec<EventKind> {
+    let mut kinds = Vec::new();
+    let mut splitter = Splitter::new().with_full_parse(true);
+    let whole = splitter.push(stream, |event| {
+        assert!(event.whole);
+        kinds.push(event.kind);
+    });
+    assert_eq!(whole, Ok(stream.len()));
+    kinds
+}
+
+const CANNED: Canned<'static> = Canned {
+    id: "msg_degraded_1",
+    model: "claude-haiku-5-5",
+    text: "Service \"degraded\".\n",
+    degraded: true,
+};
+
+#[test]
+fn a_canned_message_has_every_field_the_sdks_ask_for() {
+    let expected = json!({
+        "id": "msg_degraded_1", "type": "message", "role": "assistant", "model": "claude-haiku-5-5",
+        "content": [{"type": "text", "text": "Service \"degraded\".\n"}],
+        "stop_reason": "end_turn", "stop_sequence": null,
+        "usage": {"input_tokens": 0, "output_tokens": 0}, "_degraded": true,
+    });
+    assert_eq!(value(&message_json(&CANNED)), expected);
+    let unmarked = message_json(&Canned {
+        degraded: false,
+        ..CANNED
+    });
+    assert_eq!(value(&unmarked).get("_degraded"), None);
+    assert_eq!(mark_degraded(&unmarked), Some(message_json(&CANNED)));
+}
+
+#[test]
+fn a_canned_stream_has_its_events_in_order_and_both_usages() {
+    let stream = message_sse(&CANNED);
+    assert_eq!(
+        kinds(&stream),
+        [
+            EventKind::MessageStart,
+            EventKind::ContentBlockStart,
+            EventKind::ContentBlockDelta,
+            EventKind::ContentBlockStop,
+            EventKind::MessageDelta,
+            EventKind::MessageStop,
+        ]
+    );
+    let text = std::str::from_utf8(&stream).unwrap();
+    assert_eq!(text.matches("\"usage\"").count(), 2);
+    assert!(text.contains("\"_degraded\":true"));
+}
+
+#[test]
+fn ids_are_never_the_same_twice() {
+    let (one, other) = (degraded_id(), degraded_id());
+    assert!(one.starts_with("msg_degraded_"));
+    assert_eq!(one.len(), "msg_degraded_".len() + 24);
+    assert_ne!(one, other);
+}
+
+#[test]
+fn an_error_has_the_documented_envelope() {
+    let json = value(&error_json(
+        "overloaded_error",
+        "Over\nloaded",
+        Some("req_1"),
+    ));
+    let expected = json!({
+        "type": "error", "error": {"type": "overloaded_error", "message": "Over\nloaded"},
+        "request_id": "req_1",
+    });
+    assert_eq!(json, expected);
+    let without = value(&error_json("api_error", "cut", None));
+    assert_eq!(without.get("request_id"), None);
+    let event = error_event("api_error", "two\nlines", None);
+    assert_eq!(kinds(&event), [EventKind::Error]);
+}
+
+#[test]
+fn a_stream_becomes_the_message_that_the_json_would_have_been() {
+    let stream = concat!(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",",
+        "\"role\":\"assistant\",\"content\":[],\"model\":\"m\",\"stop_reason\":null,\"stop_sequence\":null,",
+        "\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n",
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,",
+        "\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+        ": comment\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\n",
+        "event: content_block_delta\ndata: {\"index\":0,\ndata: \"delta\":{\"type\":\"text_delta\",\"text\":\"He\"}}\n\n",
+        "event: content_block_delta\r\ndata: {\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"llo\"}}\r\n\r\n",
+        "event: content_block_delta\ndata: {\"index\":0,\"delta\":{\"type\":\"citations_delta\",\"citation\":{\"n\":1}}}\n\n",
+        "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\",",
+        "\"stop_sequence\":null},\"usage\":{\"output_tokens\":15,\"input_tokens\":null}}\n\n",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\ndata: [DONE]\n\n",
+    );
+    let message = message_from_sse(stream.as_bytes()).unwrap();
+    let expected = json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+        "content": [{"type": "text", "text": "Hello", "citations": [{"n": 1}]}],
+        "stop_reason": "end_turn", "stop_sequence": null,
+        "usage": {"input_tokens": 25, "output_tokens": 15},
+    });
+    assert_eq!(value(&message), expected);
+    assert!(cacheable(&message));
+    let again = message_from_sse(&sse_from_message(&message).unwrap());
+    assert_eq!(again, Some(message));
+}
+
+#[test]
+fn a_stream_that_is_cut_anywhere_before_its_end_is_no_message() {
+    let stream = message_sse(&CANNED);
+    for cut in 0..stream.len() {
+        assert_eq!(message_from_sse(&stream[..cut]), None, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_stream_with_anything_but_text_is_no_message() {
+    let text = String::from_utf8(message_sse(&CANNED).to_vec()).unwrap();
+    let tool = text.replace(
+        "{\"text\":\"\",\"type\":\"text\"}",
+        "{\"type\":\"tool_use\",\"id\":\"t\",\"input\":{}}",
+    );
+    let thinking = text.replace("text_delta", "thinking_delta");
+    let error = text.replacen(
+        "event: message_delta",
+        "event: error\ndata: {}\n\nevent: message_delta",
+        1,
+    );
+    let unknown = text.replacen(
+        "event: message_delta",
+        "event: new\ndata: {}\n\nevent: message_delta",
+        1,
+    );
+    let twice = format!("{}{text}", text.split_inclusive("\n\n").next().unwrap());
+    let open = text.replace("event: content_block_stop", "event: ping");
+    let index = text.replace("\"index\":0", "\"index\":1");
+    for stream in [tool, thinking, error, unknown, twice, open, index] {
+        assert_ne!(stream, text);
+        assert_eq!(message_from_sse(stream.as_bytes()), None, "{stream}");
+    }
+}
+
+#[test]
+fn only_whole_text_answers_that_ended_their_turn_are_cacheable() {
+    let good = Canned {
+        degraded: false,
+        ..CANNED
+    };
+    let good = String::from_utf8(message_json(&good).to_vec()).unwrap();
+    assert!(cacheable(good.as_bytes()));
+    let block = "{\"text\":\"Service \\\"degraded\\\".\\n\",\"type\":\"text\"}";
+    for bad in [
+        good.replace("end_turn", "max_tokens"),
+        good.replace("end_turn", "refusal"),
+        good.replace(block, ""),
+        good.replace(
+            block,
+            "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"n\",\"input\":{}}",
+        ),
+        good.replace(
+            block,
+            &format!("{{\"type\":\"thinking\",\"thinking\":\"\"}},{block}"),
+        ),
+        good.replace("\"message\"", "\"error\""),
+        String::from_utf8(message_json(&CANNED).to_vec()).unwrap(),
+        good[..good.len() - 1].to_owned(),
+        "[]".to_owned(),
+    ] {
+        assert_ne!(bad, good);
+        assert!(!cacheable(bad.as_bytes()), "{bad}");
+    }
+}
+
+#[test]
+fn a_message_with_other_blocks_does_not_become_a_stream() {
+    for content in [
+        "[{\"type\":\"tool_use\"}]",
+        "[{\"type\":\"thinking\"}]",
+        "\"text\"",
+        "[1]",
+    ] {
+        let message =
+            format!("{{\"type\":\"message\",\"stop_reason\":\"end_turn\",\"content\":{content}}}");
+        assert_eq!(sse_from_message(message.as_bytes()), None, "{content}");
+    }
+    let error = error_json("api_error", "x", None);
+    assert_eq!(sse_from_message(&error), None);
+}
+
+#[test]
+fn a_long_text_becomes_several_deltas() {
+    let text = "é".repeat(20_001);
+    let stream = message_sse(&Canned {
+        text: &text,
+        ..CANNED
+    });
+    let deltas = kinds(&stream)
+        .iter()
+        .filter(|kind| **kind == EventKind::ContentBlockDelta)
+        .count();
+    assert_eq!(deltas, 3);
+    let message = value(&message_from_sse(&stream).unwrap());
+    assert_eq!(message["content"][0]["text"], text);
+}
+
+proptest! {
+    #[test]
+    fn any_text_survives_the_way_to_a_stream_and_back(text: String, model: String, id: String) {
+        let canned = Canned { id: &id, model: &model, text: &text, degraded: true };
+        prop_assert_eq!(message_from_sse(&message_sse(&canned)), Some(message_json(&canned)));
+    }
+
+    #[test]
+    fn no_stream_panics(stream in "((event|data): ?(message_(start|stop)|content_block_(start|delta)|\\{\"(message|delta)\":\\{\\}\\})?\n\n?){0,9}") {
+        let _ = message_from_sse(stream.as_bytes());
+    }
+}

@@ -1,0 +1,200 @@
+//! The body of an answer after its commit.
+
+use super::{
+    fault::Fault,
+    idle::Idle,
+    layer::Settings,
+    source::{Read, Source},
+};
+use crate::{
+    call::Call,
+    classify::{End, Ended, Failure, FailureKind},
+    claude::{headers::REQUEST_ID, reply},
+    error::BoxError,
+    event::Event,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Response};
+use http_body::{Body, Frame, SizeHint};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// How long the end of the body may stay away after `message_stop`. The answer is complete; the end is awaited only so that
+/// the connection can be used again.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The body of an answer that passed [`Commit`](super::Commit).
+///
+/// Yields what was held back, then whole events as they come, or chunks, if the answer is no stream. It ends as the answer
+/// does; when that breaks off, with a [`Failure`] as its error or with one `error` event, as the [module docs](super) say.
+#[derive(Debug)]
+pub struct CommitBody<RB> {
+    source: Source<RB>,
+    /// What ended it, until that is told.
+    failure: Option<Failure>,
+    idle: Idle,
+    end: End,
+    watch: Option<Watch>,
+}
+
+/// What is known of the call while its answer goes out.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) settings: Arc<Settings>,
+    pub(super) call: Option<Call>,
+    pub(super) request_id: Option<HeaderValue>,
+}
+
+impl Watch {
+    fn failure(&self, fault: Fault) -> Failure {
+        let (mut head, ()) = Response::new(()).into_parts();
+        if let Some(id) = &self.request_id {
+            head.headers.insert(REQUEST_ID, id.clone());
+        }
+        fault.after_commit(&*self.settings.classify, &head)
+    }
+
+    fn tell(&self, kind: FailureKind) {
+        let Some(call) = &self.call else { return };
+        if let Some(model) = call.model() {
+            self.settings.observers.tell(&Event::StreamFailed {
+                feature: call.feature(),
+                model,
+                kind,
+            });
+        }
+    }
+}
+
+impl<RB> CommitBody<RB> {
+    /// All of an answer.
+    pub(super) fn whole(source: Source<RB>) -> Self {
+        Self {
+            source,
+            failure: None,
+            idle: Idle::default(),
+            end: End::known(Ended::Complete),
+            watch: None,
+        }
+    }
+
+    /// An answer that goes on, and the cell that will tell its end.
+    pub(super) fn committed(mut source: Source<RB>, watch: Watch) -> (Self, End) {
+        source.commit();
+        let body = Self {
+            end: End::new(),
+            watch: Some(watch),
+            ..Self::whole(source)
+        };
+        let end = body.end.clone();
+        (body, end)
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.source.close();
+        let failure = match &self.watch {
+            Some(watch) => watch.failure(fault),
+            None => Failure::new(FailureKind::Truncated),
+        };
+        self.end.set(Ended::Failed(failure.kind));
+        if let Some(watch) = &self.watch {
+            watch.tell(failure.kind);
+        }
+        self.failure = Some(failure);
+    }
+
+    /// Tells a complete end as soon as the caller has all of the answer.
+    fn settle(&mut self) {
+        let is_over = self.source.is_stopped() || self.source.is_closed();
+        if is_over && !self.source.has_out() && self.failure.is_none() {
+            self.end.set(Ended::Complete);
+        }
+    }
+
+    /// The end of an answer that broke off: an error for a layer further out that renders it, else its `error` event.
+    fn last_word(&self, failure: Failure) -> Result<Frame<Bytes>, BoxError> {
+        let call = self.watch.as_ref().and_then(|watch| watch.call.as_ref());
+        if !self.source.is_stream() || call.is_some_and(Call::renders) {
+            return Err(failure.into());
+        }
+        let (_, error_type) = failure.as_answer();
+        let event = reply::error_event(
+            error_type,
+            &failure.to_string(),
+            failure.request_id.as_deref(),
+        );
+        Ok(Frame::data(event))
+    }
+}
+
+impl<RB> Body for CommitBody<RB>
+where
+    RB: Body<Data = Bytes> + Unpin,
+    RB::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let mut came = false;
+        loop {
+            if let Some(chunk) = this.source.out().pop() {
+                this.settle();
+                return Poll::Ready(Some(Ok(Frame::data(chunk))));
+            }
+            if let Some(failure) = this.failure.take() {
+                return Poll::Ready(Some(this.last_word(failure)));
+            }
+            if this.source.is_closed() {
+                let trailers = this.source.trailers.take();
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+            match this.source.poll_read(cx) {
+                Poll::Ready(Read::More { alive }) => {
+                    came = true;
+                    if alive {
+                        this.idle.alive();
+                    }
+                }
+                Poll::Ready(Read::Complete) => this.settle(),
+                Poll::Ready(Read::Broken(fault)) => this.fail(fault),
+                Poll::Pending => {
+                    let limit = match &this.watch {
+                        _ if this.source.is_stopped() => LINGER,
+                        Some(watch) => watch.settings.timeouts.idle(),
+                        None => return Poll::Pending,
+                    };
+                    ready!(this.idle.poll_stalled(limit, came, cx));
+                    if this.source.is_stopped() {
+                        this.source.close();
+                    } else {
+                        this.fail(Fault::Stall);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.source.is_closed()
+            && !self.source.has_out()
+            && self.failure.is_none()
+            && self.source.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // The event that tells a failure is still to come.
+        if self.failure.is_some() {
+            return SizeHint::default();
+        }
+        self.source.size_hint()
+    }
+}

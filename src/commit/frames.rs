@@ -1,0 +1,111 @@
+//! Chunks of a body in their order, as they came.
+
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// A queue of chunks that allocates only from the second one on: most answers never hold more.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    first: Option<Bytes>,
+    rest: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Frames {
+    pub(super) fn push(&mut self, chunk: Bytes) {
+        if chunk.is_empty() {
+            return;
+        }
+        self.bytes += chunk.len();
+        if self.first.is_none() {
+            self.first = Some(chunk);
+        } else {
+            self.rest.push_back(chunk);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Bytes> {
+        let chunk = self.first.take()?;
+        self.first = self.rest.pop_front();
+        self.bytes -= chunk.len();
+        Some(chunk)
+    }
+
+    /// Moves all of `other` behind its own.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        while let Some(chunk) = other.pop() {
+            self.push(chunk);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Bytes of data.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes of memory, also of what a chunk itself takes: many small ones must not pass for little.
+    pub(super) fn weight(&self) -> usize {
+        self.bytes + self.rest.len() * size_of::<Bytes>()
+    }
+
+    /// The first bytes, at most `max`, in one piece. Copies only where they came in several.
+    pub(super) fn start(&self, max: usize) -> Bytes {
+        let first = self.first.clone().unwrap_or_default();
+        if self.rest.is_empty() || first.len() >= max {
+            return first.slice(..first.len().min(max));
+        }
+        let mut start = Vec::with_capacity(self.bytes.min(max));
+        for chunk in self.first.iter().chain(&self.rest) {
+            let room = max - start.len();
+            start.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+        }
+        start.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(chunks: &[&'static str]) -> Frames {
+        let mut frames = Frames::default();
+        for chunk in chunks {
+            frames.push(Bytes::from_static(chunk.as_bytes()));
+        }
+        frames
+    }
+
+    #[test]
+    fn chunks_come_out_in_the_order_they_went_in() {
+        let mut all = frames(&["a", "", "bc"]);
+        all.append(&mut frames(&["d", "e"]));
+        assert_eq!(all.bytes(), 5);
+        let out: Vec<Bytes> = std::iter::from_fn(|| all.pop()).collect();
+        assert_eq!(out, ["a", "bc", "d", "e"]);
+        assert!(all.is_empty());
+        assert_eq!((all.bytes(), all.weight()), (0, 0));
+    }
+
+    #[test]
+    fn the_start_is_joined_up_to_a_bound() {
+        assert_eq!(frames(&[]).start(9), "");
+        assert_eq!(frames(&["abc"]).start(2), "ab");
+        assert_eq!(frames(&["abc", "d"]).start(3), "abc");
+        assert_eq!(frames(&["ab", "cd", "ef"]).start(5), "abcde");
+        assert_eq!(frames(&["ab", "cd"]).start(9), "abcd");
+    }
+
+    #[test]
+    fn many_small_chunks_weigh_more_than_their_bytes() {
+        assert_eq!(frames(&["a"]).weight(), 1);
+        assert_eq!(frames(&["a", "b"]).weight(), 2 + size_of::<Bytes>());
+    }
+}

@@ -1,0 +1,104 @@
+//! How long a committed answer has been silent.
+
+use super::limits::far;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A timer that runs only while there is nothing to read.
+///
+/// Silence begins when a read finds nothing, so that a caller who reads slowly is not taken for an upstream that stalls.
+/// Made at the first silence, and boxed: the body that holds it stays `Unpin`.
+#[derive(Debug, Default)]
+pub(super) struct Idle {
+    sleep: Option<Pin<Box<Sleep>>>,
+    since: Option<Instant>,
+}
+
+impl Idle {
+    /// The silence is over.
+    pub(super) fn alive(&mut self) {
+        self.since = None;
+    }
+
+    /// Ready when the silence has lasted for `limit`. `came`: this read has brought something, if no sign of life.
+    pub(super) fn poll_stalled(
+        &mut self,
+        limit: Duration,
+        came: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let until = match self.since {
+            Some(since) => far(since, limit),
+            None => far(*self.since.insert(Instant::now()), limit),
+        };
+        let timer = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        // A timer set for an earlier silence goes on running: that is cheaper than setting it at every pause.
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            let until = if timer.deadline() < until {
+                until
+            } else if came {
+                // Time ran out while nobody was reading: what the upstream sent meanwhile is only being read now.
+                let now = Instant::now();
+                self.since = Some(now);
+                far(now, limit)
+            } else {
+                return Poll::Ready(());
+            };
+            timer.as_mut().reset(until);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    async fn poll_once(idle: &mut Idle, came: bool) -> bool {
+        poll_fn(|cx| Poll::Ready(idle.poll_stalled(LIMIT, came, cx).is_ready())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_counted_from_the_first_read_that_found_nothing() {
+        let start = Instant::now();
+        let mut idle = Idle::default();
+        tokio::time::advance(LIMIT * 2).await;
+        poll_fn(|cx| idle.poll_stalled(LIMIT, false, cx)).await;
+        assert_eq!(Instant::now() - start, LIMIT * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_of_life_starts_it_anew_and_a_mere_frame_does_not() {
+        let mut idle = Idle::default();
+        assert!(!poll_once(&mut idle, false).await);
+        tokio::time::advance(LIMIT / 2).await;
+        assert!(!poll_once(&mut idle, true).await);
+        tokio::time::advance(LIMIT / 2).await;
+        assert!(poll_once(&mut idle, false).await);
+        idle.alive();
+        assert!(!poll_once(&mut idle, false).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_who_was_away_is_no_stall() {
+        let mut idle = Idle::default();
+        assert!(!poll_once(&mut idle, false).await);
+        tokio::time::advance(LIMIT * 2).await;
+        assert!(!poll_once(&mut idle, true).await);
+        tokio::time::advance(LIMIT).await;
+        assert!(poll_once(&mut idle, false).await);
+    }
+}

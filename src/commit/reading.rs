@@ -1,0 +1,201 @@
+//! What happens between the head of an answer and its commit: good ones are held back, failed ones are read and let go.
+
+use super::{
+    attempt::Attempt,
+    body::{CommitBody, Watch},
+    limits::{Due, far},
+    source::{Chunks, Read, Source},
+};
+use crate::{
+    classify::{Failure, FailureKind, Verdict},
+    claude::headers::REQUEST_ID,
+    error::BoxError,
+};
+use bytes::Bytes;
+use http::{Response, header, response};
+use http_body::Body;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep};
+
+/// How much is read of a failed answer, and how much of a whole one is judged.
+const JUDGED: usize = 64 << 10;
+
+/// How long the body of a failed answer is waited for: its head has told nearly all.
+const REJECTED_WAIT: Duration = Duration::from_secs(5);
+
+type Answered<RB> = Result<Response<CommitBody<RB>>, BoxError>;
+
+/// An answer of success that is not committed yet.
+#[derive(Debug)]
+pub(super) struct Held<RB> {
+    /// Until it is committed.
+    answer: Option<(response::Parts, Source<RB>)>,
+    /// Committed from this weight on.
+    limit: usize,
+    /// Committed from this instant on; known once it has started.
+    until: Option<Instant>,
+}
+
+impl<RB> Held<RB> {
+    pub(super) fn new(head: response::Parts, source: Source<RB>, limit: usize) -> Self {
+        Self {
+            answer: Some((head, source)),
+            limit,
+            until: None,
+        }
+    }
+}
+
+impl<RB> Held<RB>
+where
+    RB: Body<Data = Bytes> + Unpin,
+    RB::Error: Into<BoxError>,
+{
+    pub(super) fn poll(
+        &mut self,
+        attempt: &Attempt,
+        mut timer: Pin<&mut Sleep>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Answered<RB>> {
+        let Some((mut head, mut source)) = self.answer.take() else {
+            return Poll::Pending;
+        };
+        let judge = &*attempt.settings.classify;
+        loop {
+            if source.is_committed() || source.weight() >= self.limit {
+                return Poll::Ready(Ok(commit(attempt, head, source)));
+            }
+            match source.poll_read(cx) {
+                Poll::Ready(Read::More { .. }) => {
+                    if self.until.is_none() && source.has_started() {
+                        let until = far(Instant::now(), attempt.settings.hold_for);
+                        self.until = Some(until);
+                        timer.as_mut().reset(attempt.limits.due(self.until).0);
+                    }
+                }
+                Poll::Ready(Read::Complete) => {
+                    let start = source.out().start(JUDGED);
+                    if let Verdict::Failed(failure) = judge.body(&head, &start) {
+                        return Poll::Ready(Err(attempt.failed(failure).into()));
+                    }
+                    attempt.committed();
+                    head.extensions.insert(Verdict::Complete);
+                    let body = CommitBody::whole(source);
+                    return Poll::Ready(Ok(Response::from_parts(head, body)));
+                }
+                Poll::Ready(Read::Broken(fault)) => {
+                    let failure = fault.before_commit(judge, &head);
+                    return Poll::Ready(Err(attempt.failed(failure).into()));
+                }
+                Poll::Pending => {
+                    if timer.as_mut().poll(cx).is_pending() {
+                        self.answer = Some((head, source));
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(match attempt.limits.due(self.until).1 {
+                        Due::Commit => Ok(commit(attempt, head, source)),
+                        Due::Fail(kind) => Err(attempt.timed_out(kind)),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn commit<RB>(
+    attempt: &Attempt,
+    mut head: response::Parts,
+    source: Source<RB>,
+) -> Response<CommitBody<RB>> {
+    attempt.committed();
+    if source.is_stream() {
+        // It may end sooner or later than announced: with `message_stop`, or with an `error` event.
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
+    let watch = Watch {
+        settings: attempt.settings.clone(),
+        call: attempt.call.clone(),
+        request_id: head.headers.get(REQUEST_ID).cloned(),
+    };
+    let (body, end) = CommitBody::committed(source, watch);
+    head.extensions.insert(Verdict::Committed(end));
+    Response::from_parts(head, body)
+}
+
+/// A failed answer, of which the start is read.
+#[derive(Debug)]
+pub(super) struct Rejected<RB> {
+    head: Option<response::Parts>,
+    source: Source<RB>,
+    /// What its head says; `None` for an answer of success that is not what was asked for.
+    failure: Option<Failure>,
+}
+
+impl<RB> Rejected<RB> {
+    pub(super) fn new(head: response::Parts, body: RB, failure: Option<Failure>) -> Self {
+        Self {
+            head: Some(head),
+            source: Source::chunks(body, Chunks::default()),
+            failure,
+        }
+    }
+
+    /// How long its body is waited for.
+    pub(super) fn wait_until(now: Instant) -> Instant {
+        now + REJECTED_WAIT
+    }
+}
+
+impl<RB> Rejected<RB>
+where
+    RB: Body<Data = Bytes> + Unpin,
+    RB::Error: Into<BoxError>,
+{
+    pub(super) fn poll(
+        &mut self,
+        attempt: &Attempt,
+        timer: Pin<&mut Sleep>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Answered<RB>> {
+        while self.source.weight() < JUDGED {
+            match self.source.poll_read(cx) {
+                Poll::Ready(Read::More { .. }) => {}
+                Poll::Ready(Read::Complete | Read::Broken(_)) => break,
+                Poll::Pending => {
+                    ready!(timer.poll(cx));
+                    break;
+                }
+            }
+        }
+        self.source.close();
+        let Some(mut head) = self.head.take() else {
+            return Poll::Pending;
+        };
+        let start = self.source.out().start(JUDGED);
+        let judged = match attempt.settings.classify.body(&head, &start) {
+            Verdict::Failed(failure) => Some(failure),
+            Verdict::Complete | Verdict::Committed(_) => None,
+        };
+        let Some(failure) = self.failure.take() else {
+            // Under a status of success: nothing that could be passed on as what it is.
+            let failure = judged.unwrap_or_else(|| {
+                Failure::new(FailureKind::ServerError)
+                    .with_detail("not the kind of answer asked for")
+            });
+            return Poll::Ready(Err(attempt.failed(failure).into()));
+        };
+        let failure = attempt.failed(judged.unwrap_or(failure));
+        if head.headers.contains_key(header::CONTENT_LENGTH) {
+            head.headers
+                .insert(header::CONTENT_LENGTH, start.len().into());
+        }
+        head.extensions.insert(Verdict::Failed(failure));
+        let body = CommitBody::whole(Source::owned(start));
+        Poll::Ready(Ok(Response::from_parts(head, body)))
+    }
+}

@@ -1,0 +1,181 @@
+use super::{
+    body::DegradeBody,
+    plan::{Plan, caught},
+    stand_in,
+};
+use crate::{
+    answer,
+    cache::{CachedAnswer, Lookup, LookupFuture},
+    classify::{Failure, FailureKind, Verdict},
+    error::BoxError,
+};
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::time::{Sleep, sleep_until};
+
+pin_project! {
+    /// The answer to come. See the [module docs](super).
+    #[derive(Debug)]
+    pub struct DegradeFuture<F, RB> {
+        #[pin]
+        state: State<F, RB>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    #[derive(Debug)]
+    enum State<F, RB> {
+        Called { #[pin] call: F, plan: Option<Plan> },
+        // The call has failed, and a cache is asked that is not in this process.
+        Asking { asked: Asked, failed: Option<Failed<RB>> },
+    }
+}
+
+/// A lookup under way. Boxed, both: a call that has failed can afford it.
+struct Asked {
+    lookup: LookupFuture,
+    until: Pin<Box<Sleep>>,
+}
+
+/// A call that failed for good.
+#[derive(Debug)]
+struct Failed<RB> {
+    plan: Plan,
+    failure: Failure,
+    result: Result<Response<RB>, BoxError>,
+}
+
+type Answered<RB> = Result<Response<DegradeBody<RB>>, BoxError>;
+
+impl<F, RB> DegradeFuture<F, RB> {
+    pub(super) fn new(call: F, plan: Option<Plan>) -> Self {
+        Self {
+            state: State::Called { call, plan },
+        }
+    }
+}
+
+impl<F, RB, E> Future for DegradeFuture<F, RB>
+where
+    F: Future<Output = Result<Response<RB>, E>>,
+    E: Into<BoxError>,
+    RB: Body<Data = Bytes>,
+{
+    type Output = Answered<RB>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Called { call, plan } => {
+                    let result = ready!(call.poll(cx)).map_err(Into::into);
+                    let Some(plan) = plan.take() else {
+                        return Poll::Ready(untouched(result));
+                    };
+                    let failed = match judge(plan, result) {
+                        Judged::Answered(answered) => return Poll::Ready(answered),
+                        Judged::Failed(failed) => failed,
+                    };
+                    let asked = match failed.plan.look_up() {
+                        None => return Poll::Ready(Ok(failed.without_cache())),
+                        Some(Lookup::Ready(found)) => {
+                            return Poll::Ready(Ok(failed.with(found.as_ref())));
+                        }
+                        Some(Lookup::Pending(lookup)) => {
+                            let until = Box::pin(sleep_until(failed.plan.look_up_until()));
+                            Asked { lookup, until }
+                        }
+                    };
+                    let failed = Some(failed);
+                    state.set(State::Asking { asked, failed });
+                }
+                StateProj::Asking { asked, failed } => {
+                    let found = ready!(asked.poll(cx));
+                    return match failed.take() {
+                        Some(failed) => Poll::Ready(Ok(failed.with(found.as_ref()))),
+                        // Polled after it was ready.
+                        None => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// What a result is to this layer.
+enum Judged<RB> {
+    /// What the caller gets.
+    Answered(Answered<RB>),
+    /// What something may stand in for.
+    Failed(Failed<RB>),
+}
+
+fn judge<RB>(plan: Plan, result: Result<Response<RB>, BoxError>) -> Judged<RB>
+where
+    RB: Body<Data = Bytes>,
+{
+    // Ours, but no failure of a call: the caller sent too much.
+    let too_large = matches!(&result, Err(error) if answer::body_too_large(&**error).is_some());
+    if too_large {
+        return Judged::Answered(untouched(result));
+    }
+    let verdict = Verdict::of(&result);
+    Judged::Answered(match (verdict, result) {
+        (Verdict::Failed(failure), result) if failure.warrants_degrade() => {
+            return Judged::Failed(Failed {
+                plan,
+                failure,
+                result,
+            });
+        }
+        (Verdict::Failed(failure), Err(_)) if failure.kind != FailureKind::Cancelled => {
+            Ok(stand_in::refusal(&plan, &failure))
+        }
+        (Verdict::Failed(_), result) | (_, result @ Err(_)) => untouched(result),
+        (verdict, Ok(response)) => Ok(plan.keep(response, verdict)),
+    })
+}
+
+fn untouched<RB>(result: Result<Response<RB>, BoxError>) -> Answered<RB> {
+    result.map(|response| response.map(|body| DegradeBody::inner(body, None)))
+}
+
+impl<RB> Failed<RB> {
+    /// The answer, with what the cache has said.
+    fn with(self, found: Option<&CachedAnswer>) -> Response<DegradeBody<RB>> {
+        let cached = found.and_then(|found| stand_in::cached(&self.plan, &self.failure, found));
+        cached.unwrap_or_else(|| self.without_cache())
+    }
+
+    fn without_cache(self) -> Response<DegradeBody<RB>> {
+        match self.plan.policy.message() {
+            Some(text) => stand_in::canned(&self.plan, &self.failure, text),
+            None => stand_in::error(&self.plan, &self.failure, self.result),
+        }
+    }
+}
+
+impl Asked {
+    /// What the cache has: nothing, if it fails, panics, or is late.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<CachedAnswer>> {
+        match caught(|| self.lookup.as_mut().poll(cx)) {
+            Some(Poll::Ready(found)) => Poll::Ready(found.ok().flatten()),
+            Some(Poll::Pending) => self.until.as_mut().poll(cx).map(|()| None),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! The accounts of a layer, one per feature and model, in a map of bounded size.
+
+use super::budget::{Account, RetryBudget};
+use crate::{
+    call::Feature,
+    sync::{Mutex, lock},
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Features times models that a layer tells apart. Both may come from outside.
+const MOST_ACCOUNTS: usize = 1024;
+
+/// A full map is searched for accounts to drop at most this often: a flood of invented names must not cost a search each.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What an account is for. No model: calls that are not Messages calls.
+type Key = (Feature, Option<Arc<str>>);
+
+/// See the [module docs](self).
+#[derive(Debug)]
+pub(super) struct Accounts {
+    budget: RetryBudget,
+    map: Mutex<Map>,
+}
+
+#[derive(Debug, Default)]
+struct Map {
+    accounts: HashMap<Key, Arc<Account>>,
+    /// Shared by all that find no room.
+    overflow: Option<Arc<Account>>,
+    swept: Option<Instant>,
+}
+
+impl Map {
+    /// Drops the accounts that nobody holds and that are as good as new.
+    fn sweep(&mut self, now: Instant) {
+        let due = self
+            .swept
+            .is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP);
+        if due {
+            self.swept = Some(now);
+            self.accounts
+                .retain(|_, account| Arc::strong_count(account) > 1 || !account.is_like_new(now));
+        }
+    }
+}
+
+impl Accounts {
+    pub(super) fn new(budget: RetryBudget) -> Self {
+        Self {
+            budget,
+            map: Mutex::default(),
+        }
+    }
+
+    /// The account of this feature and model.
+    pub(super) fn of(
+        &self,
+        feature: &Feature,
+        model: Option<&Arc<str>>,
+        now: Instant,
+    ) -> Arc<Account> {
+        let key = (feature.clone(), model.cloned());
+        let mut map = lock(&self.map);
+        if let Some(account) = map.accounts.get(&key) {
+            return Arc::clone(account);
+        }
+        if map.accounts.len() >= MOST_ACCOUNTS {
+            map.sweep(now);
+        }
+        let full = map.accounts.len() >= MOST_ACCOUNTS;
+        let account = match &map.overflow {
+            Some(overflow) if full => return Arc::clone(overflow),
+            _ => Arc::new(Account::new(self.budget, now)),
+        };
+        if full {
+            map.overflow = Some(Arc::clone(&account));
+        } else {
+            map.accounts.insert(key, Arc::clone(&account));
+        }
+        account
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(accounts: &Accounts, model: &str, now: Instant) -> Arc<Account> {
+        accounts.of(&Feature::default(), Some(&model.into()), now)
+    }
+
+    #[test]
+    fn a_flood_of_invented_models_shares_one_account_and_evicts_none_in_use() {
+        let accounts = Accounts::new(RetryBudget::new());
+        let start = Instant::now();
+        let real = of(&accounts, "real", start);
+        real.take(start).unwrap().spend();
+        for invented in 0..MOST_ACCOUNTS {
+            of(&accounts, &format!("invented-{invented}"), start)
+                .take(start)
+                .unwrap()
+                .spend();
+        }
+        let overflow = of(&accounts, "one more", start);
+        assert!(Arc::ptr_eq(
+            &overflow,
+            &of(&accounts, "and one more", start)
+        ));
+        assert!(Arc::ptr_eq(&real, &of(&accounts, "real", start)));
+        assert_eq!(lock(&accounts.map).accounts.len(), MOST_ACCOUNTS);
+    }
+
+    #[test]
+    fn an_account_that_is_as_good_as_new_makes_room_for_another() {
+        let accounts = Accounts::new(RetryBudget::new());
+        let start = Instant::now();
+        for model in 0..MOST_ACCOUNTS {
+            of(&accounts, &format!("model-{model}"), start)
+                .take(start)
+                .unwrap()
+                .spend();
+        }
+        let held = of(&accounts, "model-0", start);
+        let later = start + Duration::from_secs(60);
+        of(&accounts, "new", later);
+        assert_eq!(
+            lock(&accounts.map).accounts.len(),
+            2,
+            "the new one and the one that is held"
+        );
+        assert!(Arc::ptr_eq(&held, &of(&accounts, "model-0", later)));
+    }
+}

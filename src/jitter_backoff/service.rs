@@ -1,0 +1,65 @@
+//! The service: keeps a copy of the request and makes the first attempt.
+
+use super::{
+    future::JitterBackoffFuture,
+    layer::Shared,
+    progress::Progress,
+    session::{Session, Subject},
+};
+use crate::{call::Call, error::BoxError, kept::KeptRequest};
+use http::{Request, Response};
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// A service whose failed calls are tried again. See the [module docs](super).
+#[derive(Debug, Clone)]
+pub struct JitterBackoff<S> {
+    inner: S,
+    shared: Option<Arc<Shared>>,
+}
+
+impl<S> JitterBackoff<S> {
+    pub(super) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+impl<S, B, RB> Service<Request<B>> for JitterBackoff<S>
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Clone,
+{
+    type Response = Response<RB>;
+    type Error = BoxError;
+    type Future = JitterBackoffFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Some(shared) = &self.shared else {
+            return JitterBackoffFuture::once(self.inner.call(request));
+        };
+        let subject = Subject::of(request.extensions().get::<Call>());
+        let progress = Progress::new(shared.policy.attempts(subject.models_left()));
+        if let Some(call) = request.extensions_mut().get_mut::<Call>() {
+            call.set_attempts_left(progress.attempts_left());
+        }
+        if progress.attempts_left() == 0 {
+            return JitterBackoffFuture::once(self.inner.call(request));
+        }
+        let kept = KeptRequest::of(&mut request);
+        // The service that was polled ready makes this call and those after it; its clone waits for other calls.
+        let clone = self.inner.clone();
+        let mut service = mem::replace(&mut self.inner, clone);
+        let future = service.call(request);
+        let session = Session::new(service, kept, subject, progress, Arc::clone(shared));
+        JitterBackoffFuture::many(future, session)
+    }
+}

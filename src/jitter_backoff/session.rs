@@ -1,0 +1,182 @@
+//! One call at one model, over all its attempts: what a future of it holds.
+
+use super::{
+    budget::{Account, Token},
+    layer::Shared,
+    policy::{Decision, Room},
+    progress::Progress,
+};
+use crate::{
+    call::{Call, Deadline, Feature},
+    classify::{Failure, FailureKind},
+    event::{Event, NotRetried},
+    kept::KeptRequest,
+};
+use http::Request;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What the layer needs to know of a call. Without one: the default feature, no model, no deadline, no other model.
+#[derive(Debug)]
+pub(super) struct Subject {
+    feature: Feature,
+    model: Option<Arc<str>>,
+    models_left: u8,
+    deadline: Option<Deadline>,
+}
+
+impl Subject {
+    pub(super) fn of(call: Option<&Call>) -> Self {
+        Self {
+            feature: call.map_or_else(Feature::default, |call| call.feature().clone()),
+            model: call.and_then(Call::model).cloned(),
+            models_left: call.map_or(0, Call::models_left),
+            deadline: call.and_then(Call::deadline),
+        }
+    }
+
+    pub(super) fn models_left(&self) -> u8 {
+        self.models_left
+    }
+
+    fn model(&self) -> &str {
+        self.model.as_deref().unwrap_or_default()
+    }
+}
+
+/// See the [module docs](self).
+#[derive(Debug)]
+pub(super) struct Session<S, B> {
+    pub(super) service: S,
+    kept: KeptRequest<B>,
+    subject: Subject,
+    progress: Progress,
+    account: Option<Arc<Account>>,
+    /// Whether the call has earned its share of a retry.
+    earned: bool,
+    /// Of the attempt that is under way or waited for.
+    token: Option<Token>,
+    shared: Arc<Shared>,
+}
+
+impl<S, B> Session<S, B> {
+    pub(super) fn new(
+        service: S,
+        kept: KeptRequest<B>,
+        subject: Subject,
+        progress: Progress,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let account = shared
+            .accounts
+            .as_ref()
+            .map(|accounts| accounts.of(&subject.feature, subject.model.as_ref(), Instant::now()));
+        Self {
+            service,
+            kept,
+            subject,
+            progress,
+            account,
+            earned: false,
+            token: None,
+            shared,
+        }
+    }
+
+    /// An attempt has ended, with this failure or without. The instant of the next one, if there is one.
+    pub(super) fn attempt_ended(
+        &mut self,
+        failure: Option<&Failure>,
+        now: Instant,
+    ) -> Option<Instant> {
+        self.settle(failure, now);
+        let failure = failure?;
+        let room = Room {
+            models_left: self.subject.models_left,
+            time_left: self.subject.deadline.map(|deadline| deadline.left(now)),
+        };
+        let shared = &self.shared;
+        let decision = shared
+            .policy
+            .decide(&mut self.progress, failure, room, || shared.rng.unit());
+        match decision {
+            Decision::HandUp(reason) => {
+                self.token = None;
+                if let Some(reason) = reason {
+                    self.tell_not_retried(failure.kind, reason);
+                }
+                None
+            }
+            Decision::CoolDown(wait) => {
+                self.progress.after_cool_down();
+                now.checked_add(wait)
+            }
+            Decision::Retry(wait) => {
+                // Paid already where the attempt before never reached the model.
+                if let (Some(account), None) = (&self.account, &self.token) {
+                    self.token = account.take(now);
+                    if self.token.is_none() {
+                        self.tell_not_retried(failure.kind, NotRetried::Budget);
+                        return None;
+                    }
+                }
+                self.progress.next_attempt();
+                shared.observers.tell(&Event::Retrying {
+                    feature: &self.subject.feature,
+                    model: self.subject.model(),
+                    attempt: u32::from(self.progress.attempt()),
+                    wait,
+                    kind: failure.kind,
+                });
+                now.checked_add(wait)
+            }
+        }
+    }
+
+    /// Settles with the budget: the call earns once, when it has reached the model; the retry costs only if it did.
+    fn settle(&mut self, failure: Option<&Failure>, now: Instant) {
+        let Some(account) = &self.account else {
+            return;
+        };
+        let sent = !failure.is_some_and(|failure| is_unsent(failure.kind));
+        if sent && !self.earned {
+            self.earned = true;
+            account.earn(now);
+        }
+        match &mut self.token {
+            // Kept for the attempt after this one; given back if there is none.
+            Some(token) if !sent => token.unspend(),
+            token => *token = None,
+        }
+    }
+
+    fn tell_not_retried(&self, kind: FailureKind, reason: NotRetried) {
+        self.shared.observers.tell(&Event::NotRetried {
+            feature: &self.subject.feature,
+            model: self.subject.model(),
+            kind,
+            reason,
+        });
+    }
+
+    /// The request of the attempt that begins now.
+    pub(super) fn request(&mut self) -> Request<B>
+    where
+        B: Clone,
+    {
+        if let Some(token) = &mut self.token {
+            token.spend();
+        }
+        let attempts_left = self.progress.attempts_left();
+        self.kept
+            .again(|call| call.set_attempts_left(attempts_left))
+    }
+}
+
+/// Whether nothing was sent. A deadline may have passed, or a caller left, while the model was asked.
+fn is_unsent(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::CoolingDown | FailureKind::CircuitOpen | FailureKind::BulkheadFull
+    )
+}

@@ -1,0 +1,91 @@
+//! The layer and its chains.
+
+use super::{
+    chain::{ChainModel, Chains},
+    service::ModelFallback,
+};
+use crate::{
+    call::Feature,
+    error::BuildError,
+    event::{Observe, Observers},
+};
+use std::sync::Arc;
+use tower_layer::Layer;
+
+/// Asks the next model of a chain where one fails. See the [module docs](super).
+#[derive(Debug, Clone, Default)]
+pub struct ModelFallbackLayer {
+    shared: Arc<Shared>,
+}
+
+/// What the services of a layer share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shared {
+    pub(super) chains: Chains,
+    pub(super) observers: Observers,
+}
+
+impl ModelFallbackLayer {
+    /// No chain yet: passes every call through.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Passes every call through.
+    pub(crate) fn off() -> Self {
+        Self::default()
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        change(Arc::make_mut(&mut self.shared));
+        self
+    }
+
+    /// Adds a chain for all features that have none of their own, best model first. Default: none. Of several, the first
+    /// that has the model of a call is its chain.
+    #[must_use]
+    pub fn with_chain<M: Into<ChainModel>>(self, models: impl IntoIterator<Item = M>) -> Self {
+        let chain = models.into_iter().map(Into::into).collect();
+        self.change(|shared| shared.chains.push(chain))
+    }
+
+    /// Sets the chain of one feature, which then uses no other.
+    #[must_use]
+    pub fn with_feature_chain<M: Into<ChainModel>>(
+        self,
+        feature: impl Into<Feature>,
+        models: impl IntoIterator<Item = M>,
+    ) -> Self {
+        let chain = models.into_iter().map(Into::into).collect();
+        self.change(|shared| shared.chains.set(feature.into(), Some(chain)))
+    }
+
+    /// Lets no other model stand in for one feature.
+    #[must_use]
+    pub fn without_fallback(self, feature: impl Into<Feature>) -> Self {
+        self.change(|shared| shared.chains.set(feature.into(), None))
+    }
+
+    /// Adds an observer of [`FellBack`](crate::Event::FellBack).
+    #[must_use]
+    pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
+        self.change(|shared| shared.observers.push(observer))
+    }
+
+    /// Every model of every chain: what other layers keep for a model outlives a flood of invented names.
+    pub(crate) fn models(&self) -> Vec<Arc<str>> {
+        self.shared.chains.models()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        self.shared.chains.check()
+    }
+}
+
+impl<S> Layer<S> for ModelFallbackLayer {
+    type Service = ModelFallback<S>;
+
+    fn layer(&self, inner: S) -> ModelFallback<S> {
+        ModelFallback::new(inner, Arc::clone(&self.shared))
+    }
+}

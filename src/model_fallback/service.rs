@@ -1,0 +1,70 @@
+//! The service: finds the chain of a call and asks its first model.
+
+use super::{chain::Route, future::ModelFallbackFuture, hops::Hops, layer::Shared};
+use crate::{body::ReplayBody, call::Call, error::BoxError, kept::KeptRequest};
+use http::{Request, Response};
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tower_service::Service;
+
+/// A service whose failed calls are sent to the next model of a chain. See the [module docs](super).
+#[derive(Debug, Clone)]
+pub struct ModelFallback<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> ModelFallback<S> {
+    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+
+    /// The way of this call, if its model is in a chain and can be replaced.
+    fn route(&self, request: &Request<ReplayBody>) -> Option<Route> {
+        let call = request.extensions().get::<Call>()?;
+        let facts = call.request()?;
+        let is_whole = facts.body_bytes == request.body().len();
+        if !facts.is_rewritable() || !is_whole {
+            return None;
+        }
+        self.shared.chains.route(call.feature(), call.model()?)
+    }
+}
+
+impl<S, RB> Service<Request<ReplayBody>> for ModelFallback<S>
+where
+    S: Service<Request<ReplayBody>, Response = Response<RB>> + Clone,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<RB>;
+    type Error = BoxError;
+    type Future = ModelFallbackFuture<S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<ReplayBody>) -> Self::Future {
+        let Some(route) = self.route(&request) else {
+            return ModelFallbackFuture::once(self.inner.call(request));
+        };
+        let models_left = route.models_left();
+        let call = request.extensions_mut().get_mut::<Call>();
+        if let (Some(call), Some(model)) = (call, route.model()) {
+            call.set_hop(0, Arc::clone(&model.name), models_left);
+        }
+        if models_left == 0 {
+            return ModelFallbackFuture::once(self.inner.call(request));
+        }
+        let kept = KeptRequest::of(&mut request);
+        // The service that was polled ready makes this call and those after it; its clone waits for other calls.
+        let clone = self.inner.clone();
+        let mut service = mem::replace(&mut self.inner, clone);
+        let future = service.call(request);
+        let hops = Hops::new(kept, route, Arc::clone(&self.shared));
+        ModelFallbackFuture::many(future, service, hops)
+    }
+}

@@ -1,0 +1,205 @@
+//! What Replay does to the heads of request and response.
+
+use crate::{
+    call::{Call, Deadline, Feature, Outcome, Served, Tenant},
+    classify::{End, Ended, FailureKind, Verdict},
+    claude::{
+        headers::{self, X_SHOULD_RETRY},
+        request::RequestFacts,
+    },
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    request, response,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What the head of a request says of its call.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) feature: Feature,
+    pub(super) deadline: Deadline,
+    /// The bytes of the body are not its content.
+    pub(super) encoded: bool,
+    tenant: Tenant,
+    counts_tokens: bool,
+}
+
+/// Takes from the head what is meant for this crate, and hides its secrets from `Debug`.
+pub(super) fn open(head: &mut request::Parts, now: Instant, default: Duration) -> Opening {
+    headers::strip_ours(&mut head.headers);
+    headers::mark_secrets(&mut head.headers);
+    let credential = headers::credential(&head.headers);
+    let tenant = head
+        .extensions
+        .remove()
+        .or_else(|| credential.map(Tenant::new));
+    let in_default = || now.checked_add(default).map(Deadline::at);
+    Opening {
+        feature: head.extensions.remove().unwrap_or_default(),
+        deadline: head
+            .extensions
+            .remove()
+            .or_else(in_default)
+            .unwrap_or_else(|| Deadline::after(default)),
+        encoded: headers::is_encoded(&head.headers),
+        tenant: tenant.unwrap_or_default(),
+        counts_tokens: head
+            .uri
+            .path()
+            .trim_end_matches('/')
+            .ends_with("/count_tokens"),
+    }
+}
+
+impl Opening {
+    /// The call, once its body is there.
+    pub(super) fn call(self, facts: Option<RequestFacts>, body_bytes: u64) -> Call {
+        let call = match facts {
+            Some(facts) => {
+                let exact_output = self.counts_tokens || facts.exact_output();
+                Call::of(facts).with_exact_output(exact_output)
+            }
+            None => Call::new(None).with_body_bytes(body_bytes),
+        };
+        let mut call = call
+            .with_feature(self.feature)
+            .with_tenant(self.tenant)
+            .with_deadline(Some(self.deadline));
+        call.set_renders(call.asked_model().is_some());
+        call
+    }
+}
+
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Says the length of a body that is known now, where the caller said anything about it.
+pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
+    let chunked = headers.remove(TRANSFER_ENCODING).is_some();
+    if chunked || headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
+    }
+}
+
+/// Writes on an answer what served it, and returns that.
+pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) -> Served {
+    let left = head.extensions.get::<Served>().cloned();
+    let served = left.unwrap_or_else(|| {
+        let served = served(call, verdict);
+        head.extensions.insert(served.clone());
+        served
+    });
+    served.write_headers(&mut head.headers);
+    // The caller may retry a full bulkhead: nothing was sent.
+    let local = |kind| kind == FailureKind::BulkheadFull;
+    if verdict
+        .failure()
+        .is_some_and(|failure| !local(failure.kind))
+        && sdk_retries(head.status)
+    {
+        head.headers
+            .insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    served
+}
+
+/// What the call itself counted.
+fn served(call: &Call, verdict: &Verdict) -> Served {
+    let model = call.last_model();
+    let outcome = match verdict {
+        Verdict::Failed(_) => Outcome::Error,
+        _ if model.as_ref() != call.asked_model() => Outcome::Fallback,
+        _ if call.sent() > 1 => Outcome::Retried,
+        _ => Outcome::Direct,
+    };
+    Served {
+        outcome,
+        model,
+        attempts: call.sent(),
+        degraded: None,
+        end: match verdict {
+            Verdict::Committed(end) => end.clone(),
+            Verdict::Complete => End::known(Ended::Complete),
+            Verdict::Failed(failure) => End::known(Ended::Failed(failure.kind)),
+        },
+    }
+}
+
+/// The statuses that the official SDKs retry by themselves.
+fn sdk_retries(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 409 | 429 | 500..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        classify::Failure,
+        claude::headers::{ATTEMPTS, MODEL, OUTCOME},
+    };
+    use http::Response;
+
+    fn closed(call: &Call, status: u16, verdict: &Verdict) -> (HeaderMap, Served) {
+        let (mut head, ()) = Response::builder()
+            .status(status)
+            .body(())
+            .unwrap()
+            .into_parts();
+        let served = close(&mut head, call, verdict);
+        (head.headers, served)
+    }
+
+    #[test]
+    fn the_outcome_is_what_the_call_counted() {
+        let mut call = Call::new(Some("sonnet".into()));
+        call.count_sent();
+        let (headers, served) = closed(&call, 200, &Verdict::Complete);
+        assert_eq!(headers[OUTCOME], "direct");
+        assert_eq!(served.end.get(), Some(Ended::Complete));
+
+        call.count_sent();
+        let (headers, _) = closed(&call, 200, &Verdict::Complete);
+        assert_eq!(
+            (&headers[OUTCOME], &headers[ATTEMPTS]),
+            (&"retried".parse().unwrap(), &2.into())
+        );
+
+        call.set_hop(1, "haiku".into(), 0);
+        let (headers, _) = closed(&call, 200, &Verdict::Complete);
+        assert_eq!(headers[OUTCOME], "fallback");
+        assert_eq!(headers[MODEL], "haiku");
+    }
+
+    #[test]
+    fn a_final_failure_is_not_for_the_sdk_to_retry_unless_nothing_was_sent() {
+        let call = Call::new(Some("sonnet".into()));
+        let failed = |kind| Verdict::Failed(Failure::new(kind));
+        for (kind, status, marked) in [
+            (FailureKind::Overloaded, 529, true),
+            (FailureKind::RateLimited, 429, true),
+            (FailureKind::Refused, 409, true),
+            (FailureKind::Refused, 400, false),
+            (FailureKind::BulkheadFull, 429, false),
+        ] {
+            let (headers, served) = closed(&call, status, &failed(kind));
+            assert_eq!(
+                headers.contains_key(X_SHOULD_RETRY),
+                marked,
+                "{kind} {status}"
+            );
+            assert_eq!(served.outcome, Outcome::Error);
+        }
+    }
+
+    #[test]
+    fn a_model_that_no_header_can_carry_is_left_out() {
+        let call = Call::new(Some("a\nb".into()));
+        let (headers, served) = closed(&call, 200, &Verdict::Complete);
+        assert!(!headers.contains_key(MODEL));
+        assert_eq!(served.model.as_deref(), Some("a\nb"));
+    }
+}

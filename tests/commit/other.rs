@@ -1,0 +1,285 @@
+//! JSON answers, failed answers, answers of the wrong kind, and clients that give none.
+
+use crate::script::{
+    Answer, Cut, DELTA, ERROR_JSON, MESSAGE, S, SIZES, START, STOP, Script, Seen, Stall, Step,
+    Trailers, Wait, alone, ask, data, end, failure, read,
+};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+use tokio::time::Instant;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_claude::{
+    BoxError, Call, FailureKind, Verdict,
+    classify::Ended,
+    commit::{Commit, CommitBody, CommitLayer},
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_a_json_answer_is_a_failure_of_the_attempt() {
+    use FailureKind::{Overloaded, ServerError, Timeout, Transport};
+    let long = format!("{{\"x\":\"{}\"}}", "y".repeat(200_000));
+    for (name, answer, kind) in [
+        ("error object", Answer::json([data(ERROR_JSON)]), Overloaded),
+        ("cut", Answer::json([data(&MESSAGE[..20]), Cut]), Transport),
+        (
+            "short of its length",
+            Answer::json([data(&long[..99_999])]).header("content-length", long.len()),
+            Transport,
+        ),
+        (
+            "stall",
+            Answer::json([data(&MESSAGE[..20]), Stall]),
+            Timeout,
+        ),
+        ("stall at once", Answer::json([Stall]), Timeout),
+        (
+            "status",
+            Answer::json([data("{}")]).status(501),
+            ServerError,
+        ),
+    ] {
+        for size in [7, 300, 1 << 20] {
+            for sure in [true, false] {
+                let mut answer = answer.clone().chunked(size);
+                answer.sure = sure;
+                let answered = ask(CommitLayer::new(), answer, None, &Seen::default()).await;
+                if name == "status" {
+                    let verdict = Verdict::of(&answered);
+                    assert_eq!(verdict.failure().unwrap().kind, kind);
+                    continue;
+                }
+                assert_eq!(failure(answered).kind, kind, "{name}, {size}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_what_was_asked_for_is_a_failure() {
+    use FailureKind::{Overloaded, ServerError, Transport};
+    let html = || Answer::new("text/html", [data("<html>hi</html>")]);
+    for (name, stream, answer, kind) in [
+        ("html for a stream", true, html(), ServerError),
+        (
+            "json for a stream",
+            true,
+            Answer::json([data(MESSAGE)]),
+            ServerError,
+        ),
+        (
+            "an error object for a stream",
+            true,
+            Answer::json([data(ERROR_JSON)]),
+            Overloaded,
+        ),
+        ("nothing for a stream", true, Answer::json([]), ServerError),
+        (
+            "a stream for json",
+            false,
+            Answer::sse([data(START), data(DELTA), data(STOP)]),
+            ServerError,
+        ),
+        ("html for json", false, html(), Transport),
+        ("nothing for json", false, Answer::json([]), Transport),
+        (
+            "an error object for json",
+            false,
+            Answer::json([data(ERROR_JSON)]),
+            Overloaded,
+        ),
+    ] {
+        for sure in [true, false] {
+            let mut answer = answer.clone();
+            answer.sure = sure;
+            if !sure && !stream && kind != ServerError {
+                // Without anything to act, its first chunk commits it.
+                continue;
+            }
+            let seen = Seen::default();
+            let answered = ask(CommitLayer::new(), answer, Some(alone(stream)), &seen).await;
+            assert_eq!(failure(answered).kind, kind, "{name}");
+            assert_eq!(seen.open(), 0);
+            assert_eq!(seen.events(), [format!("failed {kind} after 0ns")]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_json_answer_is_complete_and_passes_as_it_came() {
+    for size in SIZES {
+        let mut answer = Answer::json([data(MESSAGE), Trailers]).chunked(size);
+        answer = answer.header("content-length", MESSAGE.len());
+        let seen = Seen::default();
+        let response = ask(CommitLayer::new(), answer, None, &seen).await.unwrap();
+        assert!(matches!(
+            response.extensions().get(),
+            Some(Verdict::Complete)
+        ));
+        assert_eq!(seen.open(), 0, "read whole, and let go");
+        let body = response.into_body();
+        assert_eq!(body.size_hint().exact(), Some(MESSAGE.len() as u64));
+        let collected = body.collect().await.unwrap();
+        assert_eq!(collected.trailers().unwrap()["x-end"], "1");
+        assert_eq!(collected.to_bytes(), MESSAGE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_json_answer_is_committed_at_the_bound_and_its_cut_is_an_error() {
+    use FailureKind::Truncated;
+    let chunk = "y".repeat(64 << 10);
+    let large: Vec<Step> = [data("{\"x\":\"")]
+        .into_iter()
+        .chain((0..20).map(|_| data(&chunk)))
+        .collect();
+    let with = |last: Vec<Step>| Answer::json([large.clone(), last].concat());
+    for (name, answer, ended) in [
+        ("whole", with(vec![data("\"}")]), Ended::Complete),
+        ("cut", with(vec![Cut]), Ended::Failed(Truncated)),
+        ("stall", with(vec![Stall]), Ended::Failed(Truncated)),
+        (
+            "short",
+            with(vec![]).header("content-length", 9_999_999),
+            Ended::Failed(Truncated),
+        ),
+    ] {
+        let seen = Seen::default();
+        let response = ask(CommitLayer::new(), answer, None, &seen).await.unwrap();
+        let end = end(&response);
+        let (text, failure) = read(response.into_body()).await;
+        assert!(text.len() > 20 * (64 << 10), "{name}");
+        assert_eq!(end.get(), Some(ended), "{name}");
+        assert_eq!(failure.map_or(Ended::Complete, Ended::Failed), ended);
+        assert_eq!(seen.open(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_failed_answer_64_kib_are_owned_and_the_rest_is_let_go() {
+    let seen = Seen::default();
+    let long = "z".repeat(100 << 10);
+    for (steps, length) in [
+        (vec![data(ERROR_JSON)], ERROR_JSON.len()),
+        (vec![data(ERROR_JSON), Cut], ERROR_JSON.len()),
+        (vec![data(ERROR_JSON), Stall], ERROR_JSON.len()),
+        (vec![data(&long), Stall], 64 << 10),
+    ] {
+        let answer = Answer::json(steps)
+            .status(529)
+            .header("content-length", 200_000);
+        let start = Instant::now();
+        let answered = ask(CommitLayer::new(), answer, Some(alone(false)), &seen).await;
+        assert!(Instant::now() - start <= 5 * S);
+        assert_eq!(seen.open(), 0);
+        let failure = Verdict::of(&answered).failure().unwrap().clone();
+        assert_eq!(failure.kind, FailureKind::Overloaded);
+        let response = answered.unwrap();
+        assert_eq!(response.headers()["content-length"], length.to_string());
+        assert_eq!(read(response.into_body()).await.0.len(), length);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_gets_ready_is_a_failed_attempt() {
+    #[derive(Clone)]
+    struct Never;
+    impl Service<Request<()>> for Never {
+        type Response = Response<Script>;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<Response<Script>, Infallible>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Pending
+        }
+        fn call(&mut self, _: Request<()>) -> Self::Future {
+            panic!("called without being ready")
+        }
+    }
+    let start = Instant::now();
+    let mut service = CommitLayer::new().layer(Never);
+    let service: &mut Commit<Never> = service.ready().await.unwrap();
+    let failure = failure(service.call(Request::new(())).await);
+    assert_eq!(
+        (failure.kind, Instant::now() - start),
+        (FailureKind::Timeout, 15 * S)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_client_is_a_transport_failure_with_its_source() {
+    let service =
+        service_fn(|_: Request<()>| async { Err::<Response<Script>, BoxError>("refused".into()) });
+    let failure = failure(
+        CommitLayer::new()
+            .layer(service)
+            .oneshot(Request::new(()))
+            .await,
+    );
+    assert_eq!(failure.kind, FailureKind::Transport);
+    assert_eq!(
+        std::error::Error::source(&failure).unwrap().to_string(),
+        "refused"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_messages_call_passes_through() {
+    let steps = || vec![data("abc"), Wait(9 * S), data("def"), Trailers];
+    let call = || Some(Call::new(None));
+    let start = Instant::now();
+    let seen = Seen::default();
+    for answer in [Answer::new("text/plain", steps()), Answer::json(steps())] {
+        let response = ask(CommitLayer::new(), answer, call(), &seen)
+            .await
+            .unwrap();
+        let waited = Instant::now() - start;
+        assert!(waited.as_secs() % 9 == 0, "passed on by its head");
+        assert_eq!(
+            read(response.into_body()).await,
+            ("abcdef".to_owned(), None)
+        );
+    }
+    let cut = Answer::new("text/plain", [data("abc"), Cut]);
+    let response = ask(CommitLayer::new(), cut, call(), &seen).await.unwrap();
+    let (text, failure) = read(response.into_body()).await;
+    assert_eq!(
+        (text.as_str(), failure.unwrap()),
+        ("abc", FailureKind::Truncated)
+    );
+    assert!(seen.events().is_empty(), "no model, no events");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_encoded_answer_is_passed_on_unread() {
+    let answer = Answer::sse([data("\u{1f}gzip"), data("more")]).header("content-encoding", "gzip");
+    let response = ask(
+        CommitLayer::new(),
+        answer,
+        Some(alone(true)),
+        &Seen::default(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        read(response.into_body()).await,
+        ("\u{1f}gzipmore".to_owned(), None)
+    );
+    let answer = Answer::json([data("\u{1f}gzip")]).header("content-encoding", "gzip");
+    let response = ask(CommitLayer::new(), answer, None, &Seen::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        read(response.into_body()).await,
+        ("\u{1f}gzip".to_owned(), None)
+    );
+}
+
+#[test]
+fn the_body_is_unpin_when_that_of_the_client_is() {
+    fn unpin<T: Unpin + Send>() {}
+    unpin::<CommitBody<Script>>();
+}

@@ -1,0 +1,275 @@
+//! What goes in: the body, the call, the headers.
+
+use crate::{
+    Seen, call_of,
+    common::{SONNET, request},
+    common_body, frames, full, through,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{Empty, Full, StreamBody};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
+use tower_claude::{
+    BodyTooLarge, BoxError, Deadline, Failure, FailureKind, Feature, ReplayBody, Tenant,
+    replay::ReplayLayer,
+};
+use tower_service::Service;
+
+#[tokio::test]
+async fn the_body_arrives_in_its_segments_and_the_call_says_what_it_asks() {
+    let body = frames(&[
+        "{\"mod",
+        "el\":\"m\",\"stream\":true,\"max_tokens\":9,",
+        "\"tools\":[{}]}",
+    ]);
+    let sent = through(ReplayLayer::new(), Request::new(body)).await;
+    let call = call_of(&sent);
+    assert_eq!(call.model().unwrap().as_ref(), "m");
+    assert!(call.stream() && call.exact_output() && call.renders());
+    assert_eq!((call.max_tokens(), call.body_bytes()), (Some(9), 55));
+    assert!(call.request().unwrap().is_rewritable());
+    assert_eq!(call.feature().as_str(), "default");
+    assert_eq!(sent.body().segments().len(), 3);
+    assert_eq!(sent.body().size_hint().exact(), Some(55));
+}
+
+#[tokio::test(start_paused = true)]
+async fn feature_deadline_and_tenant_of_the_sender_go_into_the_call() {
+    let deadline = Deadline::after(Duration::from_secs(7));
+    let mut request = request(SONNET, false);
+    request.extensions_mut().insert(Feature::new("chat"));
+    request.extensions_mut().insert(deadline);
+    request.extensions_mut().insert(Tenant::new("acme"));
+    let sent = through(ReplayLayer::new(), request).await;
+    let call = call_of(&sent);
+    assert_eq!(call.feature().as_str(), "chat");
+    assert_eq!(call.deadline(), Some(deadline));
+    assert_eq!(call.tenant(), Tenant::new("acme"));
+    assert_eq!(sent.extensions().len(), 1, "one extension, each costs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_deadline_has_ten_minutes_or_what_is_set() {
+    let left = |sent: &Request<ReplayBody>| call_of(sent).deadline().unwrap().left(Instant::now());
+    let sent = through(ReplayLayer::new(), request(SONNET, false)).await;
+    assert_eq!(left(&sent), Duration::from_secs(600));
+    let layer = ReplayLayer::new().with_deadline(Duration::from_secs(3));
+    assert_eq!(
+        left(&through(layer, request(SONNET, false)).await),
+        Duration::from_secs(3)
+    );
+}
+
+#[tokio::test]
+async fn the_tenant_is_told_by_the_credential() {
+    let tenant = async |name: &'static str, value: &'static str| {
+        let request = Request::builder()
+            .header(name, value)
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        call_of(&through(ReplayLayer::new(), request).await).tenant()
+    };
+    let key = tenant("x-api-key", "k1").await;
+    assert_eq!(key, tenant("x-api-key", "k1").await);
+    assert_ne!(key, tenant("x-api-key", "k2").await);
+    assert_ne!(
+        tenant("authorization", "Bearer k1").await,
+        Tenant::default()
+    );
+    assert_eq!(tenant("accept", "*/*").await, Tenant::default());
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_and_nothing_is_sent() {
+    let layer = ReplayLayer::new().with_limit(10);
+    let seen = Seen::default();
+    let send = async |request: Request<common_body::Any>| {
+        let error = layer
+            .layer(seen.service())
+            .oneshot(request)
+            .await
+            .unwrap_err();
+        assert_eq!(error.downcast_ref::<BodyTooLarge>().unwrap().limit, 10);
+        assert!(seen.is_empty());
+    };
+    // Known from the header, from the body, and only once it comes; the first two are not even read.
+    let never = || common_body::never();
+    send(
+        Request::builder()
+            .header("content-length", "11")
+            .body(never())
+            .unwrap(),
+    )
+    .await;
+    send(Request::new(common_body::of(full("12345678901")))).await;
+    send(Request::new(common_body::of(frames(&[
+        "12345", "67890", "1",
+    ]))))
+    .await;
+
+    let fits = Request::new(frames(&["12345", "67890"]));
+    assert_eq!(through(layer.clone(), fits).await.body().len(), 10);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_is_the_callers_mistake_and_nothing_is_sent() {
+    let broken: [Result<Frame<Bytes>, BoxError>; 2] = [
+        Ok(Frame::data(Bytes::from_static(b"{"))),
+        Err("reset by peer".into()),
+    ];
+    let body = StreamBody::new(futures_util::stream::iter(broken));
+    let seen = Seen::default();
+    let error = ReplayLayer::new()
+        .layer(seen.service())
+        .oneshot(Request::new(body))
+        .await
+        .unwrap_err();
+    let failure = Failure::find(&*error).unwrap();
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert_eq!(
+        std::error::Error::source(failure).unwrap().to_string(),
+        "reset by peer"
+    );
+    assert!(seen.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_comes_ends_at_the_deadline() {
+    let seen = Seen::default();
+    let layer = ReplayLayer::new().with_deadline(Duration::from_secs(5));
+    let start = Instant::now();
+    let error = layer
+        .layer(seen.service())
+        .oneshot(Request::new(common_body::never()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        Failure::find(&*error).unwrap().kind,
+        FailureKind::DeadlineExceeded
+    );
+    assert_eq!(Instant::now() - start, Duration::from_secs(5));
+    assert!(seen.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_messages_call_passes_untouched() {
+    for body in [
+        "",
+        "model=claude",
+        "[{\"model\":\"a\"}]",
+        "{\"model\":\"a\"",
+    ] {
+        let sent = through(ReplayLayer::new(), Request::new(full(body))).await;
+        let call = call_of(&sent);
+        assert_eq!(call.model(), None, "{body}");
+        assert!(!call.renders() && call.request().is_none());
+        assert_eq!(call.body_bytes(), body.len() as u64);
+        assert_eq!(sent.body().to_bytes(), body);
+    }
+    let encoded = Request::builder()
+        .header("content-encoding", "gzip")
+        .body(full("{\"model\":\"a\"}"))
+        .unwrap();
+    assert_eq!(
+        call_of(&through(ReplayLayer::new(), encoded).await).model(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn count_tokens_never_gets_a_canned_message() {
+    for (path, exact) in [("/v1/messages/count_tokens", true), ("/v1/messages", false)] {
+        let request = Request::post(path).body(full("{\"model\":\"a\"}")).unwrap();
+        let sent = through(ReplayLayer::new(), request).await;
+        assert_eq!(call_of(&sent).exact_output(), exact);
+        assert!(call_of(&sent).model().is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_is_ours_and_what_is_secret_stays_here() {
+    let request = Request::builder()
+        .header("tower-claude-feature", "chat")
+        .header("tower-claude-outcome", "direct")
+        .header("authorization", "Bearer s3cret")
+        .header("accept", "*/*")
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let sent = through(ReplayLayer::new(), request).await;
+    assert_eq!(sent.headers().len(), 2);
+    assert_eq!(
+        sent.headers()["authorization"],
+        "Bearer s3cret",
+        "it is still sent"
+    );
+    assert!(!format!("{sent:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn the_length_is_told_truly_where_anything_was_told() {
+    let headers = async |name: &'static str, value: &'static str| -> HeaderMap {
+        let request = Request::builder()
+            .header(name, value)
+            .body(frames(&["ab", "c"]))
+            .unwrap();
+        through(ReplayLayer::new(), request).await.headers().clone()
+    };
+    assert_eq!(headers("content-length", "2").await["content-length"], "3");
+    let chunked = headers("transfer-encoding", "chunked").await;
+    assert_eq!(chunked["content-length"], "3");
+    assert!(!chunked.contains_key("transfer-encoding"));
+    assert!(
+        !headers("accept", "*/*")
+            .await
+            .contains_key("content-length")
+    );
+}
+
+/// Must be polled ready before each call; a clone starts unready.
+#[derive(Default)]
+struct Strict {
+    ready: bool,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Service<Request<ReplayBody>> for Strict {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<ReplayBody>) -> Self::Future {
+        assert!(std::mem::take(&mut self.ready), "called unready");
+        std::future::ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+#[tokio::test]
+async fn the_service_that_was_ready_is_the_one_that_is_called() {
+    let mut service = ReplayLayer::new().layer(Strict::default());
+    for _ in 0..2 {
+        poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(&mut service, cx))
+            .await
+            .unwrap();
+        let call = pin!(service.call(request(SONNET, false)));
+        call.await.unwrap();
+    }
+}
