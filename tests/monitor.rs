@@ -135,7 +135,11 @@ async fn a_failure_share_above_5_percent_of_more_than_100_calls_raises_once_and_
     assert_eq!(told.take(Rule::FailureShare, &chat()), [true]);
     failed(&monitor, 20);
     pass(&monitor, secs(600)).await;
-    assert_eq!(told.take(Rule::FailureShare, &chat()), [false; 0], "told once");
+    assert_eq!(
+        told.take(Rule::FailureShare, &chat()),
+        [false; 0],
+        "told once"
+    );
     pass(&monitor, secs(3600)).await;
     assert_eq!(told.take(Rule::FailureShare, &chat()), [false]);
     assert_eq!(told.take(Rule::FailureShare, &Subject::All), [true, false]);
@@ -193,7 +197,11 @@ async fn a_fast_burn_is_raised_within_minutes_and_cleared_when_it_is_over() {
         calls(&monitor, 1, outcome, failure);
         assert_eq!(told.take(rule, &chat()), [true]);
         good(&monitor, 6);
-        assert_eq!(told.take(rule, &chat()), [false; 0], "12 of 27 are more than 40 %");
+        assert_eq!(
+            told.take(rule, &chat()),
+            [false; 0],
+            "12 of 27 are more than 40 %"
+        );
         pass(&monitor, secs(290)).await;
         assert_eq!(told.take(rule, &chat()), [false; 0]);
         pass(&monitor, secs(10)).await;

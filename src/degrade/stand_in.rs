@@ -144,7 +144,10 @@ fn mark<RB>(
     let (verdict, ended) = if outcome.is_degraded() {
         (Verdict::Complete, Ended::Complete)
     } else {
-        (Verdict::Failed(failure.clone()), Ended::Failed(failure.kind))
+        (
+            Verdict::Failed(failure.clone()),
+            Ended::Failed(failure.kind),
+        )
     };
     let call = plan.call.as_ref();
     let served = Served {
