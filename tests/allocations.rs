@@ -80,7 +80,10 @@ where
 
 /// Allocations of one call beyond those of a bare service and of one clone of the head.
 fn beyond(degrade: DegradeLayer) -> u64 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     let _entered = runtime.enter();
     let body = body();
 
@@ -89,7 +92,8 @@ fn beyond(degrade: DegradeLayer) -> u64 {
     let head = request(&body);
     let clone = allocation_counter::measure(|| drop(std::hint::black_box(head.clone())));
 
-    let client = tower::service_fn(|_: Request<ReplayBody>| async { Ok::<_, Infallible>(answer()) });
+    let client =
+        tower::service_fn(|_: Request<ReplayBody>| async { Ok::<_, Infallible>(answer()) });
     let stack = Resilience::builder()
         .chain(["claude-sonnet-5-5", "claude-haiku-5-5"])
         .degrade(degrade)
