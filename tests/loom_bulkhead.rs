@@ -2,7 +2,13 @@
 //! exact and wakes whoever has a seat.
 //!
 //! Includes the core itself, with loom's lock in place of std's.
-
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![allow(missing_docs)]
 
 #[allow(dead_code, clippy::pedantic)]
@@ -179,5 +185,19 @@ fn closing_while_a_seat_is_freed_leaves_no_waiter_behind() {
         close.join().unwrap();
         free.join().unwrap();
         assert_empty(&queue);
+    });
+}
+
+#[test]
+fn a_newcomer_cannot_take_a_new_seat_before_the_line_has_moved_up() {
+    model(|| {
+        let queue = Queue::new(1, 2);
+        let _held = queue.try_seat().unwrap();
+        let waiter = place(&queue);
+        queue.set_limits(2, 2);
+        assert!(queue.try_seat().is_none());
+        queue.settle();
+        assert!(queue.try_seat().is_none());
+        assert!(wait(waiter).is_some());
     });
 }

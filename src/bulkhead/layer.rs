@@ -161,3 +161,34 @@ impl<S> Layer<S> for BulkheadLayer {
         Bulkhead::new(inner, shared)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{Request, Response};
+    use http_body_util::Full;
+    use tower::{ServiceExt, service_fn};
+
+    #[tokio::test]
+    async fn a_layer_that_is_off_passes_through_and_has_nothing_to_show() {
+        let layer = BulkheadLayer::off().with_default(Compartment::new(0));
+        let service = layer.layer(service_fn(|_: Request<()>| async {
+            Ok::<_, std::convert::Infallible>(Response::new(Full::<bytes::Bytes>::default()))
+        }));
+        service.oneshot(Request::new(())).await.unwrap();
+        assert!(layer.check().is_ok());
+        let bulkheads = layer.handle();
+        assert!(!bulkheads.resize("default", 1));
+        assert!(bulkheads.snapshot().is_empty());
+        assert_eq!(bulkheads.unknown_features(), 0);
+    }
+
+    #[test]
+    fn a_bad_setting_is_named_with_its_compartment() {
+        let layer = BulkheadLayer::new().with_feature("chat", Compartment::new(usize::MAX));
+        assert_eq!(layer.check().unwrap_err().field(), "bulkhead.chat.limit");
+        let layer = BulkheadLayer::new().with_feature("default", Compartment::new(usize::MAX));
+        assert_eq!(layer.check().unwrap_err().field(), "bulkhead.default.limit");
+        assert!(BulkheadLayer::new().check().is_ok());
+    }
+}

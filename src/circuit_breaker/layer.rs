@@ -21,7 +21,7 @@ use tower_layer::Layer;
 /// second layer value. Settings come first: a circuit goes by the rules of the service that first called its model.
 #[derive(Debug, Clone, Default)]
 pub struct CircuitBreakerLayer {
-    shared: Shared,
+    pub(super) shared: Shared,
     off: bool,
 }
 
@@ -32,7 +32,6 @@ impl CircuitBreakerLayer {
     }
 
     /// A layer that does nothing, of the same type.
-    #[allow(dead_code, reason = "a slot of the builder")]
     pub(crate) fn off() -> Self {
         Self {
             off: true,
@@ -41,7 +40,6 @@ impl CircuitBreakerLayer {
     }
 
     /// Finds settings that cannot work.
-    #[allow(dead_code, reason = "asked by the builder")]
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         if self.off {
             return Ok(());

@@ -145,6 +145,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn an_outcome_of_a_period_long_gone_is_not_taken_for_a_present_one() {
+        let start = Instant::now();
+        let mut window = Window::new(start, Duration::from_secs(60));
+        let now = start + Duration::from_secs(60);
+        window.add(now, FAILURE);
+        window.add(start, FAILURE);
+        assert_eq!(window.counts(now).failures, 1);
+    }
+
     proptest! {
         #[test]
         fn it_equals_a_recount_of_all_outcomes(

@@ -37,7 +37,8 @@ pub struct CommitBody<RB> {
     /// What ended it, until that is told.
     failure: Option<Failure>,
     idle: Idle,
-    end: End,
+    /// `None` where the verdict has told the end.
+    end: Option<End>,
     watch: Option<Watch>,
 }
 
@@ -77,21 +78,9 @@ impl<RB> CommitBody<RB> {
             source,
             failure: None,
             idle: Idle::default(),
-            end: End::known(Ended::Complete),
+            end: None,
             watch: None,
         }
-    }
-
-    /// An answer that goes on, and the cell that will tell its end.
-    pub(super) fn committed(mut source: Source<RB>, watch: Watch) -> (Self, End) {
-        source.commit();
-        let body = Self {
-            end: End::new(),
-            watch: Some(watch),
-            ..Self::whole(source)
-        };
-        let end = body.end.clone();
-        (body, end)
     }
 
     fn fail(&mut self, fault: Fault) {
@@ -100,7 +89,7 @@ impl<RB> CommitBody<RB> {
             Some(watch) => watch.failure(fault),
             None => Failure::new(FailureKind::Truncated),
         };
-        self.end.set(Ended::Failed(failure.kind));
+        self.tell(Ended::Failed(failure.kind));
         if let Some(watch) = &self.watch {
             watch.tell(failure.kind);
         }
@@ -111,7 +100,13 @@ impl<RB> CommitBody<RB> {
     fn settle(&mut self) {
         let is_over = self.source.is_stopped() || self.source.is_closed();
         if is_over && !self.source.has_out() && self.failure.is_none() {
-            self.end.set(Ended::Complete);
+            self.tell(Ended::Complete);
+        }
+    }
+
+    fn tell(&self, ended: Ended) {
+        if let Some(end) = &self.end {
+            end.set(ended);
         }
     }
 
@@ -128,6 +123,36 @@ impl<RB> CommitBody<RB> {
             failure.request_id.as_deref(),
         );
         Ok(Frame::data(event))
+    }
+}
+
+impl<RB> CommitBody<RB>
+where
+    RB: Body<Data = Bytes> + Unpin,
+    RB::Error: Into<BoxError>,
+{
+    /// An answer that goes on, and the cell that will tell its end.
+    pub(super) fn committed(mut source: Source<RB>, watch: Watch) -> (Self, End) {
+        source.commit();
+        let end = End::new();
+        let mut body = Self {
+            watch: Some(watch),
+            end: Some(end.clone()),
+            ..Self::whole(source)
+        };
+        if let Some(read) = body.source.read_empty() {
+            body.take(read);
+        }
+        (body, end)
+    }
+
+    fn take(&mut self, read: Read) {
+        match read {
+            Read::More { alive: true } => self.idle.alive(),
+            Read::More { alive: false } => {}
+            Read::Complete => self.settle(),
+            Read::Broken(fault) => self.fail(fault),
+        }
     }
 }
 
@@ -158,14 +183,10 @@ where
                 return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
             }
             match this.source.poll_read(cx) {
-                Poll::Ready(Read::More { alive }) => {
+                Poll::Ready(read) => {
                     came = true;
-                    if alive {
-                        this.idle.alive();
-                    }
+                    this.take(read);
                 }
-                Poll::Ready(Read::Complete) => this.settle(),
-                Poll::Ready(Read::Broken(fault)) => this.fail(fault),
                 Poll::Pending => {
                     let limit = match &this.watch {
                         _ if this.source.is_stopped() => LINGER,

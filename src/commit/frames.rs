@@ -1,7 +1,7 @@
 //! Chunks of a body in their order, as they came.
 
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::{borrow::Cow, collections::VecDeque};
 
 /// A queue of chunks that allocates only from the second one on: most answers never hold more.
 #[derive(Debug, Default)]
@@ -57,17 +57,26 @@ impl Frames {
     }
 
     /// The first bytes, at most `max`, in one piece. Copies only where they came in several.
-    pub(super) fn start(&self, max: usize) -> Bytes {
-        let first = self.first.clone().unwrap_or_default();
+    pub(super) fn start(&self, max: usize) -> Cow<'_, [u8]> {
+        let first = self.first.as_deref().unwrap_or_default();
         if self.rest.is_empty() || first.len() >= max {
-            return first.slice(..first.len().min(max));
+            return Cow::Borrowed(first.get(..max).unwrap_or(first));
         }
         let mut start = Vec::with_capacity(self.bytes.min(max));
         for chunk in self.first.iter().chain(&self.rest) {
             let room = max - start.len();
             start.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
         }
-        start.into()
+        Cow::Owned(start)
+    }
+
+    /// The same, of which the rest is not wanted.
+    pub(super) fn into_start(self, max: usize) -> Bytes {
+        match (self.start(max), &self.first) {
+            (Cow::Owned(start), _) => start.into(),
+            (Cow::Borrowed(start), Some(first)) => first.slice(..start.len()),
+            (Cow::Borrowed(_), None) => Bytes::new(),
+        }
     }
 }
 
@@ -96,11 +105,17 @@ mod tests {
 
     #[test]
     fn the_start_is_joined_up_to_a_bound() {
-        assert_eq!(frames(&[]).start(9), "");
-        assert_eq!(frames(&["abc"]).start(2), "ab");
-        assert_eq!(frames(&["abc", "d"]).start(3), "abc");
-        assert_eq!(frames(&["ab", "cd", "ef"]).start(5), "abcde");
-        assert_eq!(frames(&["ab", "cd"]).start(9), "abcd");
+        for (chunks, max, start) in [
+            (&[][..], 9, ""),
+            (&["abc"], 2, "ab"),
+            (&["abc"], 9, "abc"),
+            (&["abc", "d"], 3, "abc"),
+            (&["ab", "cd", "ef"], 5, "abcde"),
+            (&["ab", "cd"], 9, "abcd"),
+        ] {
+            assert_eq!(&*frames(chunks).start(max), start.as_bytes());
+            assert_eq!(frames(chunks).into_start(max), start);
+        }
     }
 
     #[test]

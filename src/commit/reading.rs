@@ -3,6 +3,7 @@
 use super::{
     attempt::Attempt,
     body::{CommitBody, Watch},
+    expect::Ask,
     limits::{Due, far},
     source::{Chunks, Read, Source},
 };
@@ -111,7 +112,11 @@ fn commit<RB>(
     attempt: &Attempt,
     mut head: response::Parts,
     source: Source<RB>,
-) -> Response<CommitBody<RB>> {
+) -> Response<CommitBody<RB>>
+where
+    RB: Body<Data = Bytes> + Unpin,
+    RB::Error: Into<BoxError>,
+{
     attempt.committed();
     if source.is_stream() {
         // It may end sooner or later than announced: with `message_stop`, or with an `error` event.
@@ -162,7 +167,7 @@ where
         timer: Pin<&mut Sleep>,
         cx: &mut Context<'_>,
     ) -> Poll<Answered<RB>> {
-        while self.source.weight() < JUDGED {
+        while self.source.out().bytes() < JUDGED {
             match self.source.poll_read(cx) {
                 Poll::Ready(Read::More { .. }) => {}
                 Poll::Ready(Read::Complete | Read::Broken(_)) => break,
@@ -176,7 +181,7 @@ where
         let Some(mut head) = self.head.take() else {
             return Poll::Pending;
         };
-        let start = self.source.out().start(JUDGED);
+        let start = std::mem::take(self.source.out()).into_start(JUDGED);
         let judged = match attempt.settings.classify.body(&head, &start) {
             Verdict::Failed(failure) => Some(failure),
             Verdict::Complete | Verdict::Committed(_) => None,
@@ -190,7 +195,8 @@ where
             return Poll::Ready(Err(attempt.failed(failure).into()));
         };
         let failure = attempt.failed(judged.unwrap_or(failure));
-        if head.headers.contains_key(header::CONTENT_LENGTH) {
+        // What a HEAD request asks for is the length that another one would find.
+        if head.headers.contains_key(header::CONTENT_LENGTH) && attempt.ask != Ask::Nothing {
             head.headers
                 .insert(header::CONTENT_LENGTH, start.len().into());
         }

@@ -236,6 +236,19 @@ where
         if is_last && matches!(read, Read::More { .. }) {
             read = self.ended(None);
         }
+        self.close_after(&read);
+        Poll::Ready(read)
+    }
+
+    /// The end of a body that is known to be empty before it is read.
+    pub(super) fn read_empty(&mut self) -> Option<Read> {
+        let is_empty = self.inner.as_ref().is_some_and(Body::is_end_stream);
+        let read = is_empty.then(|| self.ended(None))?;
+        self.close_after(&read);
+        Some(read)
+    }
+
+    fn close_after(&mut self, read: &Read) {
         match read {
             Read::More { .. } => {}
             Read::Complete => self.close(),
@@ -244,7 +257,6 @@ where
                 self.trailers = None;
             }
         }
-        Poll::Ready(read)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {

@@ -30,6 +30,7 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub(crate) type Answer = Result<Response<GuardedBody<Body, Permit>>, BoxError>;
 
 /// What the service behind the bulkhead does with a call.
+#[derive(Clone, Copy)]
 pub(crate) enum Reply {
     Json,
     /// A stream of one event per chunk, whole if the last is `message_stop`.
@@ -69,10 +70,12 @@ pub(crate) fn answer(reply: Reply) -> Result<Response<Body>, BoxError> {
     }
 }
 
+type Held = VecDeque<(u32, oneshot::Sender<Reply>)>;
+
 /// Holds every call until the test replies, and tells which it saw.
 #[derive(Clone, Default)]
 pub(crate) struct Upstream {
-    calls: Arc<Mutex<VecDeque<(u32, oneshot::Sender<Reply>)>>>,
+    calls: Arc<Mutex<Held>>,
     seen: Arc<AtomicUsize>,
 }
 

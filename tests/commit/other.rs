@@ -254,6 +254,22 @@ async fn what_is_no_messages_call_passes_through() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_known_to_be_empty_has_ended_with_its_head() {
+    for length in [0, 5] {
+        let mut answer = Answer::new("text/plain", []).header("content-length", length);
+        answer.sure = true;
+        let seen = Seen::default();
+        let response = ask(CommitLayer::new(), answer, Some(Call::new(None)), &seen)
+            .await
+            .unwrap();
+        assert_eq!(response.body().is_end_stream(), length == 0);
+        let ended = end(&response).get().unwrap();
+        assert_eq!(ended == Ended::Complete, length == 0);
+        assert_eq!(seen.open(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_encoded_answer_is_passed_on_unread() {
     let answer = Answer::sse([data("\u{1f}gzip"), data("more")]).header("content-encoding", "gzip");
     let response = ask(

@@ -1,6 +1,7 @@
-//! The machine, step by step. Its services are tested in `tests/circuit_breaker.rs`, its races in `tests/loom.rs`.
+//! The machine, step by step. Its services are tested in `tests/circuit_breaker`, its races in `tests/loom.rs`.
 
-mod cases;
+mod closed;
+mod opened;
 mod reference;
 mod services;
 
@@ -10,7 +11,7 @@ use super::{
     rules::Rules,
     state::CircuitState,
 };
-use crate::event::CircuitChange;
+use crate::event::{CircuitChange, OpenReason};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -111,4 +112,14 @@ impl Rig {
     fn state(&self) -> CircuitState {
         self.machine.state()
     }
+}
+
+/// Why it opened, each time it did.
+fn opened(told: &[CircuitChange]) -> Vec<OpenReason> {
+    told.iter()
+        .filter_map(|change| match change {
+            CircuitChange::Opened { reason, .. } => Some(*reason),
+            _ => None,
+        })
+        .collect()
 }

@@ -82,6 +82,21 @@ async fn a_gone_model_is_gone_for_ten_minutes_for_its_tenant_and_in_a_chain_only
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_under_way_that_meet_the_same_limit_are_one_event() {
+    let log = Arc::new(Log::default());
+    let layer = CircuitBreakerLayer::new().with_observer(Arc::clone(&log) as Arc<dyn Observe>);
+    let shared = Arc::new(layer.shared.clone());
+    let now = Instant::now();
+    let limited =
+        Failure::new(FailureKind::RateLimited).with_retry_after(Some(Duration::from_secs(12)));
+    let model = Arc::from("sonnet");
+    for _ in 0..50 {
+        shared.cool_down(Some(&call(0)), &model, &limited, now);
+    }
+    assert_eq!(*log.0.lock().unwrap(), ["sonnet rate_limited 12s"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_closing_the_ramp_diverts_calls_with_another_model_and_says_so() {
     let log = Arc::new(Log::default());
     let layer = CircuitBreakerLayer::new()

@@ -1,0 +1,228 @@
+//! A closed circuit: what counts, and what opens it. Numbers in comments are those of the list of cases.
+
+use super::*;
+use crate::circuit_breaker::rules::ShareRule;
+use crate::event::OpenReason;
+
+/// Rules by whichonly the share of failures opens.
+fn by_rate(min: u32) -> Rules {
+    let mut rules = Rules {
+        failure_rate: ShareRule { rate: 0.5, min },
+        ..Rules::default()
+    };
+    rules.consecutive.limit = 1_000;
+    rules
+}
+
+// 1
+#[test]
+fn nine_failures_of_ten_needed_leave_it_closed_and_the_tenth_opens() {
+    let mut rig = Rig::new(by_rate(10));
+    rig.calls(9, FAILURE);
+    assert_eq!(rig.state(), CircuitState::Closed);
+    rig.call(FAILURE);
+    assert_eq!(opened(&rig.told), [OpenReason::FailureRate]);
+}
+
+// 2
+#[test]
+fn exactly_half_of_the_outcomes_failed_opens_when_the_last_is_a_failure() {
+    let mut rig = Rig::new(by_rate(10));
+    rig.calls(5, SUCCESS);
+    rig.calls(4, FAILURE);
+    assert_eq!(rig.state(), CircuitState::Closed);
+    rig.call(FAILURE);
+    assert_eq!(rig.state(), CircuitState::Open);
+}
+
+// 3
+#[test]
+fn a_final_success_never_opens() {
+    let mut rig = Rig::new(by_rate(10));
+    rig.calls(9, FAILURE);
+    rig.call(SUCCESS);
+    assert_eq!(rig.state(), CircuitState::Closed);
+}
+
+// 4
+#[test]
+fn failures_as_old_as_the_window_no_longer_count() {
+    let mut rig = Rig::new(by_rate(10));
+    rig.calls(9, FAILURE);
+    rig.wait(60.0);
+    rig.call(FAILURE);
+    assert_eq!(rig.state(), CircuitState::Closed);
+}
+
+// 5
+#[test]
+fn failures_on_both_sides_of_a_bucket_edge_add_up() {
+    let mut rig = Rig::new(by_rate(10));
+    rig.wait(0.999);
+    rig.calls(5, FAILURE);
+    rig.wait(0.001);
+    rig.calls(5, FAILURE);
+    assert_eq!(rig.state(), CircuitState::Open);
+}
+
+// 7
+#[test]
+fn half_of_the_calls_slow_but_good_opens_with_reason_slow() {
+    let share = ShareRule { rate: 0.5, min: 10 };
+    let mut rig = Rig::new(Rules {
+        slow: Some((Duration::from_secs(5), share)),
+        ..Rules::default()
+    });
+    rig.calls(5, SUCCESS);
+    rig.calls(5, SLOW);
+    assert_eq!(opened(&rig.told), [OpenReason::SlowRate]);
+}
+
+#[test]
+fn slow_calls_open_nothing_by_default() {
+    let mut rig = Rig::new(Rules::default());
+    rig.calls(100, SLOW);
+    assert_eq!(rig.state(), CircuitState::Closed);
+}
+
+// 9, 10
+#[test]
+fn a_neutral_outcome_moves_neither_numerator_nor_denominator() {
+    let mut rig = Rig::new(by_rate(10));
+    rig.calls(100, Outcome::Neutral);
+    rig.calls(9, FAILURE);
+    assert_eq!(rig.state(), CircuitState::Closed);
+    assert_eq!(rig.machine.read(rig.now).counts.total(), 9);
+}
+
+// 14
+#[test]
+fn a_jump_of_the_clock_far_beyond_the_window_empties_the_counts() {
+    let mut rig = Rig::new(by_rate(10));
+    rig.calls(9, FAILURE);
+    rig.wait(50.0 * 365.0 * 86_400.0);
+    assert_eq!(rig.machine.read(rig.now).counts.total(), 0);
+    rig.call(FAILURE);
+    assert_eq!(rig.state(), CircuitState::Closed);
+}
+
+#[test]
+fn a_run_of_five_failures_opens_only_once_it_spans_two_seconds() {
+    let mut rig = Rig::new(Rules::default());
+    rig.calls(7, FAILURE);
+    rig.wait(1.999);
+    rig.call(FAILURE);
+    assert_eq!(rig.state(), CircuitState::Closed);
+    rig.wait(0.001);
+    rig.call(FAILURE);
+    assert_eq!(opened(&rig.told), [OpenReason::Consecutive]);
+}
+
+#[test]
+fn five_failures_spread_over_more_than_a_minute_do_not_open() {
+    for (gap, state) in [(15.001, CircuitState::Closed), (15.0, CircuitState::Open)] {
+        let mut rig = Rig::new(Rules::default());
+        rig.call(FAILURE);
+        for _ in 0..4 {
+            rig.wait(gap);
+            rig.call(FAILURE);
+        }
+        assert_eq!(rig.state(), state, "a gap of {gap} s");
+    }
+}
+
+#[test]
+fn a_success_that_started_before_the_run_does_not_end_it_and_a_later_one_does() {
+    for (late, state) in [(true, CircuitState::Open), (false, CircuitState::Closed)] {
+        let mut rig = Rig::new(Rules::default());
+        let early = rig.pass();
+        rig.calls(4, FAILURE);
+        let pass = if late { early } else { rig.pass() };
+        rig.end(pass, SUCCESS);
+        rig.wait(2.0);
+        rig.call(FAILURE);
+        assert_eq!(rig.state(), state, "late: {late}");
+    }
+}
+
+#[test]
+fn a_commit_is_proof_enough_to_end_a_run() {
+    let mut rig = Rig::new(Rules::default());
+    rig.calls(4, FAILURE);
+    let stream = rig.pass();
+    rig.commit(&stream);
+    rig.wait(2.0);
+    rig.calls(4, FAILURE);
+    assert_eq!(rig.state(), CircuitState::Closed);
+    assert_eq!(
+        rig.machine.read(rig.now).counts.successes,
+        0,
+        "it is counted at its end"
+    );
+}
+
+#[test]
+fn streams_that_always_break_off_open_though_each_was_committed() {
+    let mut rig = Rig::new(Rules::default());
+    for _ in 0..5 {
+        let stream = rig.pass();
+        rig.commit(&stream);
+        rig.wait(1.0);
+        rig.end(stream, CUT);
+    }
+    assert_eq!(opened(&rig.told), [OpenReason::Consecutive]);
+}
+
+#[test]
+fn failures_beyond_the_share_of_their_call_do_not_make_a_run() {
+    let mut rig = Rig::new(Rules::default());
+    rig.calls(2, FAILURE);
+    rig.wait(5.0);
+    rig.calls(10, failure(false, false, false));
+    assert_eq!(rig.state(), CircuitState::Closed);
+    rig.calls(3, FAILURE);
+    assert_eq!(rig.state(), CircuitState::Open);
+}
+
+#[test]
+fn three_timeouts_within_ten_minutes_open_at_low_traffic() {
+    let mut rig = Rig::new(Rules::default());
+    for _ in 0..2 {
+        rig.call(TIMEOUT);
+        rig.wait(299.0);
+    }
+    rig.call(TIMEOUT);
+    assert_eq!(opened(&rig.told), [OpenReason::Timeouts]);
+}
+
+#[test]
+fn a_success_between_timeouts_starts_their_count_anew() {
+    let mut rig = Rig::new(Rules::default());
+    for _ in 0..10 {
+        rig.calls(2, TIMEOUT);
+        rig.wait(61.0);
+        rig.call(SUCCESS);
+    }
+    assert_eq!(rig.state(), CircuitState::Closed);
+}
+
+#[test]
+fn timeouts_spread_over_more_than_ten_minutes_do_not_open() {
+    let mut rig = Rig::new(Rules::default());
+    for _ in 0..10 {
+        rig.call(TIMEOUT);
+        rig.wait(301.0);
+    }
+    assert_eq!(rig.state(), CircuitState::Closed);
+}
+
+// What a breaker that counts successes against failures gets wrong.
+#[test]
+fn any_amount_of_past_success_still_opens_on_a_total_outage_after_the_threshold() {
+    let mut rig = Rig::new(Rules::default());
+    rig.calls(1_000_000, SUCCESS);
+    rig.calls(4, FAILURE);
+    rig.wait(2.0);
+    rig.call(FAILURE);
+    assert_eq!(rig.state(), CircuitState::Open);
+}
