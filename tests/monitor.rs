@@ -253,6 +253,49 @@ async fn a_model_that_is_gone_is_told_at_once_and_until_its_cool_down_found_it_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_model_gone_for_hours_is_neither_forgotten_nor_cleared_before() {
+    let told = Told::default();
+    let monitor = told.builder().build().unwrap();
+    monitor.on_event(&Event::CoolingDown {
+        model: SONNET,
+        tenant: Tenant::new("acme"),
+        wait: secs(2 * 3600),
+        kind: FailureKind::ModelGone,
+    });
+    monitor.on_event(&Event::AttemptFailed {
+        feature: &"chat".into(),
+        model: SONNET,
+        kind: FailureKind::ModelGone,
+        after: secs(1),
+    });
+    pass(&monitor, secs(2 * 3600)).await;
+    assert_eq!(told.take(Rule::ModelGone, &sonnet()), [true]);
+    pass(&monitor, secs(60)).await;
+    assert_eq!(told.take(Rule::ModelGone, &sonnet()), [false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_event_clears_what_time_has_cleared() {
+    let told = Told::default();
+    let monitor = told.builder().build().unwrap();
+    failed(&monitor, 5);
+    advance(secs(900)).await;
+    monitor.on_event(&Event::Queued {
+        feature: &"summary".into(),
+        model: HAIKU,
+    });
+    assert_eq!(told.take(Rule::AllFailed, &chat()), [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_leave_do_not_shape_the_percentiles() {
+    let monitor = Monitor::new();
+    let cancelled = Some(FailureKind::Cancelled);
+    calls(&monitor, 100, Outcome::Direct, cancelled);
+    assert_eq!(monitor.snapshot().all.hour.to_head_p50, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_breaker_a_failed_attempt_tells_that_a_model_is_gone() {
     let told = Told::default();
     let monitor = told.builder().build().unwrap();
@@ -276,6 +319,7 @@ async fn a_circuit_open_for_more_than_ten_minutes_is_told_without_further_events
     circuit(&monitor, SONNET, CircuitChange::HalfOpened);
     circuit(&monitor, SONNET, opened(OpenReason::Probe));
     tokio::time::sleep_until(opened_at + secs(600)).await;
+    monitor.check();
     assert_eq!(told.take(Rule::CircuitOpen, &sonnet()), [false; 0]);
     tokio::time::sleep(secs(16)).await;
     assert_eq!(told.take(Rule::CircuitOpen, &sonnet()), [true]);
@@ -294,7 +338,10 @@ async fn a_circuit_open_for_more_than_ten_minutes_is_told_without_further_events
 
 #[tokio::test(start_paused = true)]
 async fn an_open_circuit_is_remembered_through_hours_without_calls() {
-    let monitor = Monitor::new();
+    let monitor = Monitor::builder()
+        .without(Rule::CircuitOpen)
+        .build()
+        .unwrap();
     circuit(&monitor, SONNET, opened(OpenReason::Consecutive));
     pass(&monitor, secs(4 * 3600)).await;
     assert!(monitor.snapshot().model(SONNET).unwrap().circuit.is_some());
@@ -496,6 +543,7 @@ async fn names_without_calls_for_an_hour_make_room() {
     let snapshot = monitor.snapshot();
     assert!(snapshot.feature("second").is_none() && snapshot.feature(OTHER).is_some());
     pass(&monitor, secs(3800)).await;
+    assert!(monitor.snapshot().models.is_empty());
     call(&monitor, "second", GOOD.0, GOOD.1);
     let snapshot = monitor.snapshot();
     assert!(snapshot.feature("first").is_none());

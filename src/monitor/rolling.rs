@@ -230,7 +230,10 @@ mod tests {
         rolling.add(ONE, 1000);
         rolling.add(ONE, 10);
         rolling.advance(0);
+        rolling.advance(1055);
         assert_eq!(rolling.sums(Window::Minute), &[2]);
+        rolling.advance(1060);
+        assert_eq!(rolling.sums(Window::Minute), &[0]);
     }
 
     #[test]
