@@ -6,7 +6,7 @@ use crate::script::{
 };
 use http_body::Body;
 use http_body_util::BodyExt;
-use std::{pin::Pin, task::Poll};
+use std::{pin::Pin, task::Poll, time::Duration};
 use tokio::time::Instant;
 use tower_claude::{FailureKind, Timeouts, classify::Ended, commit::CommitLayer};
 
@@ -360,13 +360,13 @@ async fn trailers_pass_and_a_length_that_may_not_hold_does_not() {
 #[tokio::test(start_paused = true)]
 async fn after_message_stop_the_answer_is_over_whatever_follows() {
     for (rest, waited) in [
-        (vec![], 0 * S),
-        (vec![Cut], 0 * S),
+        (vec![], Duration::ZERO),
+        (vec![Cut], Duration::ZERO),
         // Only the connection would gain by waiting longer.
         (vec![Stall], S),
-        (vec![data(DELTA), data(ERROR)], 0 * S),
-        (vec![data("data: [DONE]\n\n")], 0 * S),
-        (vec![data(&"x".repeat(65 << 10)), Stall], 0 * S),
+        (vec![data(DELTA), data(ERROR)], Duration::ZERO),
+        (vec![data("data: [DONE]\n\n")], Duration::ZERO),
+        (vec![data(&"x".repeat(65 << 10)), Stall], Duration::ZERO),
     ] {
         let steps = [vec![data(DELTA), data(STOP)], rest].concat();
         let start = Instant::now();
