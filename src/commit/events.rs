@@ -105,11 +105,6 @@ impl Events {
     pub(super) fn weight(&self) -> usize {
         self.out.weight() + self.tail.weight()
     }
-
-    /// Lets go of what is kept back: half an event is worth nothing to anybody.
-    pub(super) fn drop_tail(&mut self) {
-        self.tail.clear();
-    }
 }
 
 #[cfg(test)]

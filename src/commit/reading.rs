@@ -177,7 +177,6 @@ where
                 }
             }
         }
-        self.source.close();
         let Some(mut head) = self.head.take() else {
             return Poll::Pending;
         };

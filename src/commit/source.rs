@@ -138,9 +138,6 @@ impl<RB> Source<RB> {
     /// Reads no more: drops the body.
     pub(super) fn close(&mut self) {
         self.inner = None;
-        if let Content::Events { events, .. } = &mut self.content {
-            events.drop_tail();
-        }
     }
 
     /// What may be passed on.

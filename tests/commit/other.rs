@@ -240,7 +240,7 @@ async fn what_is_no_messages_call_passes_through() {
         assert!(waited.as_secs() % 9 == 0, "passed on by its head");
         assert_eq!(
             read(response.into_body()).await,
-            ("abcdef".to_owned(), None)
+            ("abcdef[trailers]".to_owned(), None)
         );
     }
     let cut = Answer::new("text/plain", [data("abc"), Cut]);

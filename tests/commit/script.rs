@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Sleep, sleep};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, service_fn};
 use tower_claude::{
     BoxError, Call, Event, Failure, FailureKind, Observe, Verdict,
     classify::End,
@@ -217,7 +217,7 @@ pub(crate) async fn ask(
     seen: &Seen,
 ) -> Answered {
     let open = seen.open.clone();
-    let service = layer
+    let mut service = layer
         .with_observer(Arc::new(seen.clone()))
         .layer(service_fn(move |_: Request<()>| {
             let answer = answer.clone();
@@ -239,7 +239,12 @@ pub(crate) async fn ask(
     if let Some(call) = call {
         request.extensions_mut().insert(call);
     }
-    service.oneshot(request).await
+    let mut call = std::pin::pin!(service.call(request));
+    let answered = call.as_mut().await;
+    if Verdict::of(&answered).failure().is_some() {
+        assert_eq!(seen.open(), 0, "let go while its future is still there");
+    }
+    answered
 }
 
 /// A call that nothing could act for.
@@ -264,7 +269,7 @@ pub(crate) async fn read(body: CommitBody<Script>) -> (String, Option<FailureKin
     let mut text = Vec::new();
     while let Some(frame) = body.frame().await {
         match frame {
-            Ok(frame) => text.extend_from_slice(&frame.into_data().unwrap_or_default()),
+            Ok(frame) => text.extend_from_slice(&frame.into_data().unwrap_or("[trailers]".into())),
             Err(error) => {
                 let failure = Failure::find(&*error).unwrap().kind;
                 assert!(body.frame().await.is_none(), "nothing comes after an error");

@@ -111,6 +111,17 @@ fn a_byte_order_mark_is_skipped_at_the_start_only() {
         kinds("event: ping\ndata: {}\n\n\u{FEFF}event: ping\ndata: {}\n\n"),
         [(EventKind::Ping, true), (EventKind::Other, true)]
     );
+    let delta =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}"#;
+    assert_eq!(
+        kinds(&format!(
+            "event: content_block_delta\ndata: {delta}\n\n\u{FEFF}event: ping\ndata: {{}}\n\n"
+        )),
+        [
+            (EventKind::ContentBlockDelta, true),
+            (EventKind::Other, true)
+        ]
+    );
 }
 
 #[test]
