@@ -96,14 +96,14 @@ pub enum Event<'a> {
         /// The change, and why.
         change: CircuitChange,
     },
-    /// A call was kept from a model by its circuit. From [`CircuitBreaker`](crate::circuit_breaker).
-    CircuitRejected {
+    /// An attempt was kept from a model: upstream was spared it. From [`CircuitBreaker`](crate::circuit_breaker).
+    KeptAway {
         /// The feature of the call.
         feature: &'a Feature,
         /// The model.
         model: &'a str,
-        /// Whether the circuit is closed again and this call only diverted while the load comes back.
-        ramp: bool,
+        /// What kept it away.
+        reason: KeptAway,
     },
     /// A model cools down for a tenant after a 429, or is gone for it. From [`CircuitBreaker`](crate::circuit_breaker).
     CoolingDown {
@@ -224,6 +224,32 @@ impl NotRetried {
     }
 }
 
+/// What kept an attempt from a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeptAway {
+    /// Its circuit is open.
+    Open,
+    /// Its circuit has closed, and its load comes back step by step; the call has another model.
+    Ramp,
+    /// It cools down for the tenant of the call, after a 429.
+    CoolingDown,
+    /// It is gone for the tenant of the call, by a 404.
+    ModelGone,
+}
+
+impl KeptAway {
+    /// Its name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Ramp => "ramp",
+            Self::CoolingDown => "cooling_down",
+            Self::ModelGone => "model_gone",
+        }
+    }
+}
+
 /// A change of a circuit's state.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -315,10 +341,10 @@ impl Observers {
 
     /// Tells all of them. Never called with a lock held.
     pub(crate) fn tell(&self, event: &Event<'_>) {
+        // Neither a log nor an observer that panics may fail the call it looks at.
         #[cfg(feature = "tracing")]
-        log::log(event);
+        let _ = catch_unwind(AssertUnwindSafe(|| log::log(event)));
         for observer in self.0.iter().flat_map(|observers| observers.iter()) {
-            // An observer that panics must not fail the call it looks at.
             let _ = catch_unwind(AssertUnwindSafe(|| observer.on_event(event)));
         }
     }

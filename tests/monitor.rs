@@ -10,7 +10,7 @@ use std::{
 use tokio::time::{Instant, advance};
 use tower_claude::{
     Event, Failure, FailureKind, Feature, Observe, Outcome, Tenant,
-    event::{CircuitChange, OpenReason},
+    event::{CircuitChange, KeptAway, OpenReason},
     monitor::{Alert, Monitor, MonitorBuilder, NONE, OTHER, Rule, Subject, Window},
 };
 
@@ -416,10 +416,10 @@ async fn numbers_go_to_the_model_that_was_asked_for_and_attempts_to_the_one_that
         after: secs(1),
     });
     call(&monitor, "chat", FALLBACK.0, FALLBACK.1);
-    monitor.on_event(&Event::CircuitRejected {
+    monitor.on_event(&Event::KeptAway {
         feature: &chat,
         model: SONNET,
-        ramp: false,
+        reason: KeptAway::Open,
     });
     monitor.on_event(&Event::BulkheadFull {
         feature: &chat,

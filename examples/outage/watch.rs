@@ -35,7 +35,7 @@ impl Observe for Watch {
         match *event {
             Event::Retrying { .. } => self.retries.fetch_add(1, Relaxed),
             Event::FellBack { .. } => self.fallbacks.fetch_add(1, Relaxed),
-            Event::CircuitRejected { .. } => self.spared.fetch_add(1, Relaxed),
+            Event::KeptAway { .. } => self.spared.fetch_add(1, Relaxed),
             Event::BulkheadFull { .. } => self.full.fetch_add(1, Relaxed),
             Event::CircuitChanged { model, change } => {
                 self.board.note(&match change {

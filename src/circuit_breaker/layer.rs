@@ -201,7 +201,7 @@ impl CircuitBreakerLayer {
     }
 
     /// Adds an observer of [`CircuitChanged`](crate::Event::CircuitChanged),
-    /// [`CircuitRejected`](crate::Event::CircuitRejected) and [`CoolingDown`](crate::Event::CoolingDown). Default none.
+    /// [`KeptAway`](crate::Event::KeptAway) and [`CoolingDown`](crate::Event::CoolingDown). Default none.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
         self.policy(|policy| policy.observers.push(observer))

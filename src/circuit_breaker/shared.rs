@@ -12,7 +12,7 @@ use super::{
 use crate::{
     call::{Call, Tenant},
     classify::{Failure, FailureKind},
-    event::{CircuitChange, Event},
+    event::{CircuitChange, Event, KeptAway},
     rng::SharedRng,
 };
 use http::StatusCode;
@@ -66,6 +66,11 @@ impl Shared {
         let jitter = self.rng.unit();
         let tenant = call.map_or_else(Tenant::default, Call::tenant);
         if let Some(wait) = self.cooldowns.find(tenant, model, now) {
+            let reason = match wait.kind {
+                FailureKind::ModelGone => KeptAway::ModelGone,
+                _ => KeptAway::CoolingDown,
+            };
+            self.tell_kept_away(call, model, reason);
             return Entry::Rejected(cooling_down(wait, model, now, jitter));
         }
         let circuit = self.circuits.get(model, &self.policy, now);
@@ -90,12 +95,12 @@ impl Shared {
                 let why = "the circuit is open";
                 let mut failure = Rejection::failure(FailureKind::CircuitOpen, model, why, wait);
                 failure.mark_open(wait.unwrap_or(self.policy.rules.cooldown));
-                self.tell_rejected(call, model, false);
+                self.tell_kept_away(call, model, KeptAway::Open);
                 Entry::Rejected(failure)
             }
             Admission::Divert(wait) => {
                 let why = "the load comes back step by step, and there is another model";
-                self.tell_rejected(call, model, true);
+                self.tell_kept_away(call, model, KeptAway::Ramp);
                 Entry::Rejected(Rejection::failure(
                     FailureKind::CircuitOpen,
                     model,
@@ -162,12 +167,12 @@ impl Shared {
         });
     }
 
-    fn tell_rejected(&self, call: Option<&Call>, model: &str, ramp: bool) {
+    fn tell_kept_away(&self, call: Option<&Call>, model: &str, reason: KeptAway) {
         let feature = call.map(Call::feature).cloned().unwrap_or_default();
-        self.policy.observers.tell(&Event::CircuitRejected {
+        self.policy.observers.tell(&Event::KeptAway {
             feature: &feature,
             model,
-            ramp,
+            reason,
         });
     }
 }

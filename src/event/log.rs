@@ -118,18 +118,13 @@ fn attempt(event: &Event<'_>) {
             let kind = kind.as_str();
             call!(warn, feature, model, kind, "answer broke off half-way");
         }
-        Event::CircuitRejected {
+        Event::KeptAway {
             feature,
             model,
-            ramp,
+            reason,
         } => {
-            call!(
-                debug,
-                feature,
-                model,
-                ramp,
-                "kept from the model by its circuit"
-            );
+            let reason = reason.as_str();
+            call!(debug, feature, model, reason, "kept from the model");
         }
         Event::Queued { feature, model } => call!(trace, feature, model, "waiting for a place"),
         Event::BulkheadFull {

@@ -170,7 +170,7 @@ pub struct Totals {
     pub hops: u64,
     /// Calls that found no place in a compartment.
     pub bulkhead_full: u64,
-    /// Attempts that the model's circuit spared upstream.
+    /// Attempts that an open circuit or a cool-down spared upstream.
     pub spared: u64,
     /// Times that a model began to cool down for a tenant, or was found gone.
     pub cool_downs: u64,

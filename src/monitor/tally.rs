@@ -114,9 +114,7 @@ impl<'a> Entry<'a> {
             Event::BulkheadFull { feature, model, .. } => {
                 (model, Some(feature), Metric::Full.into())
             }
-            Event::CircuitRejected { feature, model, .. } => {
-                (model, Some(feature), Metric::Spared.into())
-            }
+            Event::KeptAway { feature, model, .. } => (model, Some(feature), Metric::Spared.into()),
             Event::CoolingDown { model, .. } => (model, None, Metric::CoolDowns.into()),
             Event::CircuitChanged { model, change } if super::circuit::opens(change) => {
                 (model, None, Metric::Openings.into())

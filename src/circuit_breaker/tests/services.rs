@@ -42,7 +42,9 @@ struct Log(Mutex<Vec<String>>);
 impl Observe for Log {
     fn on_event(&self, event: &Event<'_>) {
         let line = match event {
-            Event::CircuitRejected { model, ramp, .. } => format!("{model} ramp {ramp}"),
+            Event::KeptAway { model, reason, .. } => {
+                format!("{model} kept away: {}", reason.as_str())
+            }
             Event::CoolingDown {
                 model, wait, kind, ..
             } => format!("{model} {kind} {wait:?}"),
@@ -121,7 +123,7 @@ async fn after_closing_the_ramp_diverts_calls_with_another_model_and_says_so() {
     assert_eq!(diverted, 9);
     let told = log.0.lock().unwrap();
     assert_eq!(told.len(), 9);
-    assert!(told.iter().all(|line| line == "sonnet ramp true"));
+    assert!(told.iter().all(|line| line == "sonnet kept away: ramp"));
 }
 
 #[tokio::test(start_paused = true)]

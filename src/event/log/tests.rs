@@ -102,10 +102,10 @@ fn all(chat: &Feature) -> Vec<Event<'_>> {
             reason: OpenReason::FailureRate,
             open_for: wait,
         }),
-        Event::CircuitRejected {
+        Event::KeptAway {
             feature,
             model,
-            ramp: false,
+            reason: KeptAway::Open,
         },
         Event::FellBack {
             feature,
@@ -183,10 +183,10 @@ fn an_outage_of_many_calls_is_silent_at_info_while_fallbacks_serve_them() {
     let chat = "chat".into();
     let (feature, model, kind) = (&chat, "sonnet", FailureKind::Overloaded);
     let call = [
-        Event::CircuitRejected {
+        Event::KeptAway {
             feature,
             model,
-            ramp: false,
+            reason: KeptAway::Open,
         },
         Event::NotRetried {
             feature,
