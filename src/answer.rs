@@ -120,8 +120,8 @@ mod tests {
         serde_json::from_slice(response.body()).unwrap()
     }
 
-    fn wait_of(failure: Failure) -> Option<String> {
-        let response = of_failure(&failure);
+    fn wait_of(failure: &Failure) -> Option<String> {
+        let response = of_failure(failure);
         let wait = response.headers().get("retry-after")?;
         Some(wait.to_str().unwrap().to_owned())
     }
@@ -174,13 +174,13 @@ mod tests {
             (Duration::from_millis(29_500), "30"),
             (Duration::MAX, "30"),
         ] {
-            assert_eq!(wait_of(after(wait)).unwrap(), expected, "{wait:?}");
+            assert_eq!(wait_of(&after(wait)).unwrap(), expected, "{wait:?}");
         }
         let mut open = Failure::new(FailureKind::Overloaded);
         open.mark_open(Duration::from_secs(7));
-        assert_eq!(wait_of(open).unwrap(), "7");
-        assert_eq!(wait_of(Failure::new(FailureKind::Transport)).unwrap(), "30");
-        assert_eq!(wait_of(Failure::new(FailureKind::Refused)), None);
+        assert_eq!(wait_of(&open).unwrap(), "7");
+        assert_eq!(wait_of(&Failure::new(FailureKind::Transport)).unwrap(), "30");
+        assert_eq!(wait_of(&Failure::new(FailureKind::Refused)), None);
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl ResilienceBuilder {
         self
     }
 
-    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, background_jobs 5, others 64 in flight.
+    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, `background_jobs` 5, others 64 in flight.
     pub fn bulkhead(mut self, layer: BulkheadLayer) -> Self {
         self.bulkhead = layer;
         self

@@ -84,6 +84,18 @@
 //!
 //! `cache` and `tracing` are on by default; `hyper`, `reqwest` and `testing` are off. The layers and the builder need
 //! none.
+// Here and not in the manifest: tests, benches and examples may.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        clippy::unwrap_used
+    )
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod answer_errors;

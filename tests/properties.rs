@@ -89,7 +89,7 @@ proptest! {
     #[test]
     fn attempts_at_a_model_never_pass_its_calls_times_the_budget_and_the_reserve(
         script in prop::collection::vec(act(), 1..24),
-        calls in 1_usize..60,
+        calls in 1_u32..60,
         gap in 0_u64..2_000,
         seed in any::<u64>(),
     ) {
@@ -123,9 +123,9 @@ proptest! {
             let seconds = start.elapsed_by_now();
             for model in [SONNET, HAIKU] {
                 // Every call reaches the first model; at most all of them reach the second.
-                let bound = calls as f64 * 1.2 + 10.0 + seconds;
-                let attempts = upstream.calls_to(model);
-                assert!(attempts as f64 <= bound, "{attempts} attempts at {model}, bound {bound}");
+                let bound = f64::from(calls) * 1.2 + 10.0 + seconds;
+                let attempts = u32::try_from(upstream.calls_to(model)).unwrap();
+                assert!(f64::from(attempts) <= bound, "{attempts} attempts at {model}, bound {bound}");
             }
         });
     }

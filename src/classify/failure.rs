@@ -311,10 +311,10 @@ impl Failure {
             FailureKind::ServerError | FailureKind::Truncated => (500, "api_error"),
             FailureKind::Transport => (502, "api_error"),
             FailureKind::Timeout | FailureKind::DeadlineExceeded => (504, "timeout_error"),
-            FailureKind::RateLimited | FailureKind::CoolingDown | FailureKind::BulkheadFull => {
-                (429, "rate_limit_error")
-            }
-            FailureKind::SpendLimit => (429, "rate_limit_error"),
+            FailureKind::RateLimited
+            | FailureKind::SpendLimit
+            | FailureKind::CoolingDown
+            | FailureKind::BulkheadFull => (429, "rate_limit_error"),
             FailureKind::ModelGone => (404, "not_found_error"),
             FailureKind::Refused => (400, "invalid_request_error"),
             FailureKind::Cancelled => (499, "api_error"),

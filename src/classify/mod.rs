@@ -22,7 +22,7 @@
 //! | [`DeadlineExceeded`](FailureKind::DeadlineExceeded) | local | no | see below | no | yes |
 //! | [`Cancelled`](FailureKind::Cancelled) | the caller dropped the call | no | see below | no | no |
 //!
-//! Cancelled and DeadlineExceeded are failures of the model when the attempt they end had used more than half of its
+//! `Cancelled` and `DeadlineExceeded` are failures of the model when the attempt they end had used more than half of its
 //! timeout without an answer; otherwise they count neither way. `x-should-retry: true|false` overrides the retry column.
 
 mod classifier;

@@ -65,7 +65,7 @@ fn what_is_no_object_has_no_form() {
         r#"{"a":1]}"#,
         r#"{"a":1}x"#,
         r#"{"a":1}{"b":2}"#,
-        r#"{a:1}"#,
+        r"{a:1}",
         "\u{feff}{}",
     ] {
         assert_eq!(of_text(text), None, "{text:?}");
