@@ -84,7 +84,7 @@ async fn main() -> Result<(), BoxError> {
         .route("/summary", post(summary))
         .with_state(App {
             claude: claude.boxed(),
-            upstream,
+            upstream: upstream.clone(),
         })
         .route_service("/v1/messages", forward);
 
@@ -105,7 +105,11 @@ async fn main() -> Result<(), BoxError> {
             r#"{"model":"claude-sonnet-5-5","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}"#,
         ),
     ] {
-        let request = http::Request::post(format!("http://{address}{path}")).body(body.into())?;
+        let request = http::Request::post(format!("http://{address}{path}"))
+            .header("x-api-key", &upstream.key)
+            .header("anthropic-version", "2026-10-21")
+            .header("content-type", "application/json")
+            .body(body.into())?;
         let answer = browser.request(request).await?;
         let outcome = answer.headers().get("tower-claude-outcome").cloned();
         let text = answer.into_body().collect().await?.to_bytes();

@@ -179,7 +179,10 @@ mod tests {
         let mut open = Failure::new(FailureKind::Overloaded);
         open.mark_open(Duration::from_secs(7));
         assert_eq!(wait_of(&open).unwrap(), "7");
-        assert_eq!(wait_of(&Failure::new(FailureKind::Transport)).unwrap(), "30");
+        assert_eq!(
+            wait_of(&Failure::new(FailureKind::Transport)).unwrap(),
+            "30"
+        );
         assert_eq!(wait_of(&Failure::new(FailureKind::Refused)), None);
     }
 

@@ -77,7 +77,7 @@
 //! # See also
 //!
 //! * [`monitor`]: rolling totals and alerts; [`event`]: everything the layers decide, for your own observer;
-//! * [`testing`](crate::testing): a fake Claude on loopback, with scripted faults, to test your own stack against;
+//! * `testing` (a feature): a fake Claude on loopback, with scripted faults, to test your own stack against;
 //! * [`client`]: a hyper client ready to use, and the adapter for reqwest.
 //!
 //! # Features
