@@ -151,7 +151,7 @@ impl Reference {
                 .is_some_and(|last| Duration::from_millis(time - last.0) > rule.within);
             let refuted = row
                 .first()
-                .is_some_and(|first| good && [*began > first.1, mine, true][which as usize]);
+                .is_some_and(|first| good && [*began > first.1, mine && *began > first.1, true][which as usize]);
             if refuted || (mine && gap) {
                 row.clear();
             }

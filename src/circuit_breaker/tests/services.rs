@@ -79,7 +79,10 @@ async fn a_gone_model_is_gone_for_ten_minutes_for_its_tenant_and_in_a_chain_only
     tokio::time::advance(Duration::from_millis(1)).await;
     let back = send(&layer, call(1), Verdict::Complete).await;
     assert!(back.failure().is_none());
-    assert_eq!(*log.0.lock().unwrap(), ["sonnet model_gone 600s"]);
+    assert_eq!(
+        *log.0.lock().unwrap(),
+        ["sonnet model_gone 600s", "sonnet kept away: model_gone"]
+    );
     assert_eq!(layer.handle().snapshot()[0].failures, 0);
 }
 
