@@ -17,7 +17,7 @@
 //! | a whole answer | success |
 //! | overload, server error, timeout, transport error, a panic of the inner service | failure |
 //! | an answer that breaks off | failure, in a row of its own: the next commit says nothing against it, a whole answer does |
-//! | a cancel by the caller, or the deadline, after more than half of the attempt's [`Timeouts`](crate::Timeouts) | failure, and a timeout of ours |
+//! | a cancel by the caller, or by the deadline (by half of it while another model waits), after more than half of the attempt's [`Timeouts`](crate::Timeouts) | failure, and a timeout of ours |
 //! | the same, earlier; a committed answer that its caller drops | nothing |
 //! | 400, 401, 413, 422 …: the caller's mistake | nothing; it neither ends a row nor settles a probe |
 //! | 429, spend limit, a model that is gone | nothing |
