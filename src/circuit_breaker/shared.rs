@@ -100,13 +100,11 @@ impl Shared {
             }
             Admission::Divert(wait) => {
                 let why = "the load comes back step by step, and there is another model";
+                let wait = Some(wait);
+                let mut failure = Rejection::failure(FailureKind::CircuitOpen, model, why, wait);
+                failure.mark_diverted();
                 self.tell_kept_away(call, model, KeptAway::Ramp);
-                Entry::Rejected(Rejection::failure(
-                    FailureKind::CircuitOpen,
-                    model,
-                    why,
-                    Some(wait),
-                ))
+                Entry::Rejected(failure)
             }
         }
     }
