@@ -24,7 +24,7 @@ use tower_claude::{
     Deadline, Event, Observe, ReplayBody, Resilience, ResilienceBuilder, Timeouts,
     bulkhead::{BulkheadLayer, Compartment},
     circuit_breaker::CircuitState,
-    jitter_backoff::JitterBackoffLayer,
+    jitter_backoff::{JitterBackoffLayer, RetryBudget},
 };
 
 const OPUS: &str = "claude-opus-5";
@@ -690,4 +690,53 @@ async fn a_probe_dropped_at_any_point_leaves_the_next_call_to_probe() {
         assert_eq!(stack.circuits().state(SONNET), CircuitState::Closed);
         assert_eq!(in_flight(&stack), 0);
     }
+}
+
+/// A cool-down that ends before the circuit may be asked is not waited for.
+#[tokio::test(start_paused = true)]
+async fn nobody_sleeps_through_the_cool_down_of_a_model_whose_circuit_is_open() {
+    let upstream = Upstream::always(Act::rate_limited("10"));
+    let stack = Resilience::builder().build().unwrap();
+    let claude = stack.layer(upstream.clone());
+    let limited = timeout(millis(1), claude.send(request(SONNET, false))).await;
+    assert!(limited.is_err(), "it waits for its retry");
+    stack.circuits().force_open(SONNET);
+    let start = Instant::now();
+    let answer = claude.send(request(SONNET, false)).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(header(&answer, "tower-claude-degraded"), "cooling_down");
+    assert_eq!(header(&answer, "retry-after"), "30");
+}
+
+/// What never reached the model earns no retry, whatever ended it.
+#[tokio::test(start_paused = true)]
+async fn calls_that_die_in_the_line_earn_no_retries() {
+    let upstream = Upstream::new(|_, nth| match nth {
+        0 => Act::ok().after(seconds(1)),
+        _ => Act::overloaded(),
+    });
+    let half = RetryBudget::new().with_percent(50).with_reserve(0);
+    let stack = Resilience::builder()
+        .bulkhead(BulkheadLayer::new().with_default(Compartment::new(1)))
+        .backoff(JitterBackoffLayer::new().with_budget(half))
+        .without_circuit_breaker()
+        .build()
+        .unwrap();
+    let claude = stack.layer(upstream.clone());
+    let first = tokio::spawn({
+        let claude = claude.clone();
+        async move { claude.send(request(SONNET, false)).await }
+    });
+    sleep(millis(1)).await;
+    for _ in 0..20 {
+        let answer = claude.send(within(millis(10), false)).await.unwrap();
+        assert_eq!(
+            header(&answer, "tower-claude-degraded"),
+            "deadline_exceeded"
+        );
+    }
+    let _ = first.await;
+    assert_eq!(upstream.calls(), 1);
+    let _ = claude.send(request(SONNET, false)).await.unwrap();
+    assert_eq!(upstream.calls(), 1 + 2, "two halves of a retry");
 }
