@@ -171,6 +171,14 @@ impl ResilienceBuilder {
         self
     }
 
+    /// The commit slot: how much of an answer is held back, how large an event may be, whether events are parsed. Its
+    /// [timeouts](Self::timeouts), [judge](Self::classifier) and observers are the stack's where those are set. Default:
+    /// [`CommitLayer::new`].
+    pub fn commit(mut self, layer: CommitLayer) -> Self {
+        self.commit = layer;
+        self
+    }
+
     /// Another judge of answers. Default: [`ClaudeClassifier`](crate::classify::ClaudeClassifier).
     pub fn classifier(mut self, classifier: Arc<dyn Classify>) -> Self {
         self.classifier = Some(classifier);

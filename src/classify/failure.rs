@@ -146,6 +146,7 @@ pub struct Failure {
     retry: Retry,
     open_for: Option<Duration>,
     cut_short: bool,
+    diverted: bool,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -162,6 +163,7 @@ impl Failure {
             retry: kind.retry(),
             open_for: None,
             cut_short: false,
+            diverted: false,
             source: None,
         }
     }
@@ -306,6 +308,16 @@ impl Failure {
     /// Whether it was the deadline of the call that ended the attempt.
     pub(crate) fn is_cut_short(&self) -> bool {
         self.cut_short || self.kind == FailureKind::DeadlineExceeded
+    }
+
+    /// The breaker's mark: the model is well, and spared because there is another one.
+    pub(crate) fn mark_diverted(&mut self) {
+        self.diverted = true;
+    }
+
+    /// Whether the model would be asked if there were no other one.
+    pub(crate) fn is_diverted(&self) -> bool {
+        self.diverted
     }
 
     /// Outside a chain a 404 for a model is the caller's mistake: there is no other model the answer could mean.
