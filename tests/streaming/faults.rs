@@ -276,6 +276,32 @@ async fn every_silence_of_a_json_answer_ends_as_the_table_says() {
     run(false, LIMIT, of_silent_json()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thoughts_and_the_input_of_a_tool_commit_a_stream_as_text_does() {
+    let tool = serde_json::json!({"zone": "UTC"});
+    for (name, reply, before) in [
+        ("thoughts", good().thinking("Hm"), 0),
+        // After the one delta of the text.
+        ("a tool", good().deltas(1).tool_use("clock", tool), 1),
+    ] {
+        let reply = reply.fail(At::Deltas(before + 1), Fault::overloaded());
+        let rig = Rig::alone(patient(), reply).await;
+        let saw = rig.call(true).await;
+        let deltas = saw.bytes.matches("event: content_block_delta").count();
+        assert_eq!((saw.outcome(), deltas), ("direct", before + 1), "{name}");
+        let error = saw
+            .bytes
+            .find("event: error")
+            .map_or("", |at| &saw.bytes[at..]);
+        assert_error_event(&anonymous(error), "overloaded_error", &saw, name);
+        assert_eq!(
+            (rig.fake.calls(), rig.circuit(SONNET)),
+            (1, (1, 0)),
+            "{name}"
+        );
+    }
+}
+
 /// What of a stream a reset overtakes is up to the operating system; what comes through is whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_in_the_middle_of_a_stream_leaves_whole_events_and_an_error_or_is_retried() {
