@@ -114,7 +114,8 @@ impl ResilienceBuilder {
         self
     }
 
-    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, `background_jobs` 5, others 64 in flight.
+    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, `background_jobs` 5, others 64 in flight. The stack
+    /// has compartments of its own: resize them by [`Resilience::bulkheads`], not by a handle of this layer.
     pub fn bulkhead(mut self, layer: BulkheadLayer) -> Self {
         self.bulkhead = layer;
         self
@@ -221,12 +222,18 @@ impl ResilienceBuilder {
         breaker.check()?;
         degrade.check()?;
         let deadline = replay.deadline();
-        if timeouts.first_event(0) > deadline {
-            return Err(BuildError::new(
-                "timeouts.first_event",
-                format!("{:?}", timeouts.first_event(0)),
-                format!("at most the deadline, {deadline:?}"),
-            ));
+        // Of an empty request: what a body or `max_tokens` adds to these, the deadline cuts.
+        for (field, timeout) in [
+            ("timeouts.first_event", timeouts.first_event(0)),
+            ("timeouts.answer", timeouts.answer(0, None)),
+        ] {
+            if timeout > deadline {
+                return Err(BuildError::new(
+                    field,
+                    format!("{timeout:?}"),
+                    format!("at most the deadline, {deadline:?}"),
+                ));
+            }
         }
         let models = fallback.models();
         let mut stack = Resilience {

@@ -145,6 +145,8 @@ pub struct Failure {
     detail: Option<&'static str>,
     retry: Retry,
     open_for: Option<Duration>,
+    cut_short: bool,
+    diverted: bool,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -160,6 +162,8 @@ impl Failure {
             detail: None,
             retry: kind.retry(),
             open_for: None,
+            cut_short: false,
+            diverted: false,
             source: None,
         }
     }
@@ -294,6 +298,26 @@ impl Failure {
     /// The breaker's mark: this failure left the circuit open, for so long.
     pub(crate) fn mark_open(&mut self, open_for: Duration) {
         self.open_for = Some(open_for);
+    }
+
+    /// Commit's mark: the deadline of the call ended the attempt before its own time was up.
+    pub(crate) fn mark_cut_short(&mut self) {
+        self.cut_short = true;
+    }
+
+    /// Whether it was the deadline of the call that ended the attempt.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.cut_short || self.kind == FailureKind::DeadlineExceeded
+    }
+
+    /// The breaker's mark: the model is well, and spared because there is another one.
+    pub(crate) fn mark_diverted(&mut self) {
+        self.diverted = true;
+    }
+
+    /// Whether the model would be asked if there were no other one.
+    pub(crate) fn is_diverted(&self) -> bool {
+        self.diverted
     }
 
     /// Outside a chain a 404 for a model is the caller's mistake: there is no other model the answer could mean.

@@ -164,11 +164,6 @@ impl Route {
         self.chain.get(self.at)
     }
 
-    /// The one before it.
-    pub(super) fn model_before(&self) -> Option<&ChainModel> {
-        self.chain.get(self.at.checked_sub(1)?)
-    }
-
     /// Models after it.
     pub(super) fn models_left(&self) -> u8 {
         let left = self.chain.len().saturating_sub(self.at + 1);
