@@ -278,26 +278,22 @@ async fn every_silence_of_a_json_answer_ends_as_the_table_says() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thoughts_and_the_input_of_a_tool_commit_a_stream_as_text_does() {
-    let tool = serde_json::json!({"zone": "UTC"});
-    for (name, reply, before) in [
-        ("thoughts", good().thinking("Hm"), 0),
-        // After the one delta of the text.
-        ("a tool", good().deltas(1).tool_use("clock", tool), 1),
-    ] {
-        let reply = reply.fail(At::Deltas(before + 1), Fault::overloaded());
+    let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+    for kind in ["thinking", "signature", "input_json", "citations"] {
+        let delta = format!(
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"{kind}_delta\",\"x\":\"y\"}}}}\n\n"
+        );
+        let good = [START, &delta].concat();
+        let reply = Reply::status(200).sse([&good, error].concat());
         let rig = Rig::alone(patient(), reply).await;
         let saw = rig.call(true).await;
-        let deltas = saw.bytes.matches("event: content_block_delta").count();
-        assert_eq!((saw.outcome(), deltas), ("direct", before + 1), "{name}");
-        let error = saw
-            .bytes
-            .find("event: error")
-            .map_or("", |at| &saw.bytes[at..]);
-        assert_error_event(&anonymous(error), "overloaded_error", &saw, name);
+        assert_eq!(saw.outcome(), "direct", "{kind}");
+        let event = saw.bytes.strip_prefix(&good).expect(kind);
+        assert_error_event(&anonymous(event), "overloaded_error", &saw, kind);
         assert_eq!(
             (rig.fake.calls(), rig.circuit(SONNET)),
             (1, (1, 0)),
-            "{name}"
+            "{kind}"
         );
     }
 }
