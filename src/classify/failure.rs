@@ -1,5 +1,6 @@
 //! A failed call: what kind, what it says of waiting, who said so.
 
+use super::transport::{TransportKind, sources};
 use http::StatusCode;
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -143,6 +144,7 @@ pub struct Failure {
     pub request_id: Option<Arc<str>>,
     /// What this says in a few words; for failures of this crate's own making.
     detail: Option<&'static str>,
+    transport: Option<TransportKind>,
     retry: Retry,
     open_for: Option<Duration>,
     cut_short: bool,
@@ -160,6 +162,7 @@ impl Failure {
             error_type: None,
             request_id: None,
             detail: None,
+            transport: None,
             retry: kind.retry(),
             open_for: None,
             cut_short: false,
@@ -224,16 +227,21 @@ impl Failure {
         self
     }
 
+    /// With what a connection broke of.
+    pub(crate) fn with_transport(mut self, transport: TransportKind) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// What the connection broke of, where it was one that failed. `None` where the answer itself did, and for errors of a
+    /// client that this crate does not know.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.transport
+    }
+
     /// Finds a failure anywhere in a chain of sources, through the wrappers of other layers.
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(failure) = error.downcast_ref::<Self>() {
-                return Some(failure);
-            }
-            next = error.source();
-        }
-        None
+        sources(error).find_map(|error| error.downcast_ref())
     }
 
     /// Whether the same model may be asked again.
@@ -357,6 +365,8 @@ impl fmt::Display for Failure {
         f.write_str(self.kind.as_str())?;
         if let Some(detail) = self.detail {
             write!(f, ": {detail}")?;
+        } else if let Some(transport) = self.transport {
+            write!(f, ": {transport}")?;
         } else if let Some(status) = self.status {
             write!(f, ": {}", status.as_u16())?;
             if let Some(error_type) = &self.error_type {

@@ -143,22 +143,25 @@ impl Config {
             table.duration("ttl", &mut self.cache.ttl)
         })?;
         top.table("auth", |table| {
-            let auth = self.auth.get_or_insert_with(AuthSettings::default);
-            table.text("api_key_env", &mut auth.api_key_env)?;
-            table.text("tokens_env", &mut auth.tokens_env)?;
-            let bound = "a list of paths, each beginning with \"/\"";
-            table.read("also", &mut auth.also, bound, |value| {
-                value
-                    .as_array()?
-                    .iter()
-                    .map(|path| {
-                        let path = path.get_ref().as_str()?;
-                        path.starts_with('/').then(|| path.to_owned())
-                    })
-                    .collect()
-            })
+            read_auth(self.auth.get_or_insert_with(AuthSettings::default), table)
         })
     }
+}
+
+fn read_auth(auth: &mut AuthSettings, table: &Reader<'_>) -> Result<(), ConfigError> {
+    table.text("api_key_env", &mut auth.api_key_env)?;
+    table.text("tokens_env", &mut auth.tokens_env)?;
+    let bound = "a list of paths, each beginning with \"/\"";
+    table.read("also", &mut auth.also, bound, |value| {
+        value
+            .as_array()?
+            .iter()
+            .map(|path| {
+                let path = path.get_ref().as_str()?;
+                path.starts_with('/').then(|| path.to_owned())
+            })
+            .collect()
+    })
 }
 
 /// `[features]`: its keys are names of the user's own.

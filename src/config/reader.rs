@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
         }
         let known = self.known.borrow();
         for (key, at, _) in self.entries() {
-            if known.iter().any(|known| *known == key) {
+            if known.contains(&key) {
                 continue;
             }
             let problem = match nearest(key, known.iter().copied()) {

@@ -276,6 +276,28 @@ async fn every_silence_of_a_json_answer_ends_as_the_table_says() {
     run(false, LIMIT, of_silent_json()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thoughts_and_the_input_of_a_tool_commit_a_stream_as_text_does() {
+    let error = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+    for kind in ["thinking", "signature", "input_json", "citations"] {
+        let delta = format!(
+            "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"{kind}_delta\",\"x\":\"y\"}}}}\n\n"
+        );
+        let good = [START, &delta].concat();
+        let reply = Reply::status(200).sse([&good, error].concat());
+        let rig = Rig::alone(patient(), reply).await;
+        let saw = rig.call(true).await;
+        assert_eq!(saw.outcome(), "direct", "{kind}");
+        let event = saw.bytes.strip_prefix(&good).expect(kind);
+        assert_error_event(&anonymous(event), "overloaded_error", &saw, kind);
+        assert_eq!(
+            (rig.fake.calls(), rig.circuit(SONNET)),
+            (1, (1, 0)),
+            "{kind}"
+        );
+    }
+}
+
 /// What of a stream a reset overtakes is up to the operating system; what comes through is whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_in_the_middle_of_a_stream_leaves_whole_events_and_an_error_or_is_retried() {

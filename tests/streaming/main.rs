@@ -9,5 +9,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ends;
 mod faults;
+mod large;
+mod pace;
 mod rig;
