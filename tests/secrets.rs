@@ -25,7 +25,10 @@ struct Heap(Arc<Mutex<Vec<u8>>>);
 
 impl Heap {
     fn add(&self, what: impl std::fmt::Debug) {
-        self.0.lock().unwrap().extend_from_slice(format!("{what:?}\n").as_bytes());
+        self.0
+            .lock()
+            .unwrap()
+            .extend_from_slice(format!("{what:?}\n").as_bytes());
     }
 
     fn text(&self) -> String {
@@ -112,10 +115,18 @@ async fn nothing_that_is_written_anywhere_holds_a_key_or_a_prompt() {
     heap.add(&stack);
 
     let text = heap.text();
-    assert!(text.contains("tower_claude") && text.contains("CallEnded"), "something was written");
-    let at = text.find("MARKED").map(|at| &text[at.saturating_sub(200)..at + 20]);
+    assert!(
+        text.contains("tower_claude") && text.contains("CallEnded"),
+        "something was written"
+    );
+    let at = text
+        .find("MARKED")
+        .map(|at| &text[at.saturating_sub(200)..at + 20]);
     assert_eq!(at, None);
     // What is sent upstream is whole.
     let seen = upstream.seen();
-    assert!(KEYS.iter().all(|(name, value)| seen[0].headers[*name] == *value));
+    assert!(
+        KEYS.iter()
+            .all(|(name, value)| seen[0].headers[*name] == *value)
+    );
 }

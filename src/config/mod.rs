@@ -4,6 +4,10 @@
 //! unknown is refused with file, line and the nearest known key, a value out of its bounds with file, line, field, value and
 //! bound: a configuration is used as it was meant, or not at all.
 //!
+//! The keys of the proxy (`listen`, `admin`, `upstream`, `max_in_flight`, `max_held`, `drain`, `timeouts.connect`,
+//! `timeouts.slow_reader`, `[auth]`) are read and checked here for `claude-proxy`, a server that is to come; the stack
+//! itself has no use for them.
+//!
 //! A feature has from `[features.default]` what it leaves out. No secret stands in a configuration, only the names of the
 //! environment variables that hold them.
 //!
