@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicU16, AtomicU32, Ordering},
 };
 
-/// What the layers know of the call they carry. See the [module docs](self).
+/// What the layers know of the call they carry. See the [module docs](super).
 ///
 /// A clone is an attempt of the same call: it shares what is counted, not what is left.
 #[derive(Debug, Clone)]

@@ -99,13 +99,14 @@ fn is_io(error: &(dyn Error + 'static), kinds: &[io::ErrorKind]) -> bool {
 }
 
 fn is_connect(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
+    };
+
     #[cfg(any(feature = "hyper", feature = "reqwest"))]
     if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
         return error.is_connect();
     }
-    use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
-    };
     is_io(
         error,
         &[
