@@ -1,7 +1,8 @@
 //! The stack in the order that works, built once and wrapped around any client.
 //!
 //! ```text
-//! Replay ▸ Degrade ▸ ModelFallback ▸ JitterBackoff ▸ Bulkhead ▸ CircuitBreaker ▸ Commit ▸ your client
+//! Replay ▸ Degrade ▸ ModelFallback
+//!   ▸ JitterBackoff ▸ Bulkhead ▸ CircuitBreaker ▸ Commit ▸ your client
 //! ```
 //!
 //! The order is what this module knows. Fallback stands outside of backoff, so that a model gets its attempts before the
@@ -16,18 +17,29 @@
 //! # Example
 //!
 //! ```
+//! use std::{sync::Arc, time::Duration};
 //! use tower::Layer;
-//! use tower_claude::{Resilience, model_fallback::ModelFallbackLayer};
+//! use tower_claude::{
+//!     BulkheadLayer, CircuitBreakerLayer, Resilience, bulkhead::Compartment, monitor::Monitor,
+//! };
 //!
 //! # fn main() -> Result<(), tower_claude::BuildError> {
+//! let monitor = Monitor::new();
 //! let stack = Resilience::builder()
 //!     .chain(["claude-sonnet-5-5", "claude-haiku-5-5"])
+//!     .circuit_breaker(CircuitBreakerLayer::new().with_cooldown(Duration::from_secs(30)))
+//!     .bulkhead(BulkheadLayer::new().with_feature("search", Compartment::new(8)))
+//!     .deadline(Duration::from_secs(120))
+//!     .observe(Arc::new(monitor.clone()))
 //!     .build()?;
 //! # let client = tower::service_fn(|_: http::Request<tower_claude::ReplayBody>| async {
 //! #     Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(bytes::Bytes::new())))
 //! # });
 //! let claude = stack.layer(client);
-//! # let _ = claude;
+//!
+//! // An operator's hand on what is inside.
+//! let (circuits, compartments) = (stack.circuits(), stack.bulkheads());
+//! # let _ = (claude, circuits, compartments);
 //! # Ok(())
 //! # }
 //! ```
@@ -91,7 +103,7 @@ impl ResilienceBuilder {
         self
     }
 
-    /// The fallback slot: chains per feature. Default: none.
+    /// The fallback slot: chains per feature. Default: none. Replaces what [`chain`](Self::chain) has added.
     pub fn fallback(mut self, layer: ModelFallbackLayer) -> Self {
         self.fallback = layer;
         self
@@ -115,8 +127,9 @@ impl ResilienceBuilder {
         self
     }
 
-    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, `background_jobs` 5, others 64 in flight. The stack
-    /// has compartments of its own: resize them by [`Resilience::bulkheads`], not by a handle of this layer.
+    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, `background_jobs` 5, others 64 in flight.
+    ///
+    /// The stack has compartments of its own: take the handle on them from [`Resilience::bulkheads`], not from `layer`.
     pub fn bulkhead(mut self, layer: BulkheadLayer) -> Self {
         self.bulkhead = layer;
         self
@@ -129,6 +142,9 @@ impl ResilienceBuilder {
     }
 
     /// The circuit breaker slot. Default: 5 consecutive failures open a model's circuit for 60 s.
+    ///
+    /// Take the handle on the circuits from [`Resilience::circuits`]: it tells the observers of the stack. The
+    /// models of all chains are pinned, and the layer's timeouts are those of the stack.
     pub fn circuit_breaker(mut self, layer: CircuitBreakerLayer) -> Self {
         self.breaker = layer;
         self
@@ -153,7 +169,8 @@ impl ResilienceBuilder {
         self
     }
 
-    /// The timeouts of one attempt. Default: [`Timeouts::default`].
+    /// The timeouts of one attempt, for Commit and the circuit breaker alike. Default: [`Timeouts::default`]; the one
+    /// to the first event may not exceed the [`deadline`](Self::deadline).
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
@@ -193,6 +210,7 @@ impl ResilienceBuilder {
     }
 
     /// Adds an observer of every decision of every layer: a [`Monitor`](crate::monitor::Monitor), or one of your own.
+    /// May be given several times. Default: none.
     pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observers.push(observer);
         self

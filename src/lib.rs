@@ -21,7 +21,8 @@
 //! let stack = Resilience::builder()
 //!     .chain(["claude-sonnet-5-5", "claude-haiku-5-5"])
 //!     .build()?;
-//! let claude = stack.layer(client); // hyper, reqwest, a service of your own
+//! // Around any `Service<http::Request<ReplayBody>>`: hyper, reqwest, your own.
+//! let claude = stack.layer(client);
 //!
 //! let request = http::Request::post("https://api.anthropic.com/v1/messages")
 //!     .header("content-type", "application/json")
@@ -83,8 +84,16 @@
 //!
 //! # Features
 //!
-//! `cache` and `tracing` are on by default; `hyper`, `reqwest` and `testing` are off. The layers and the builder need
-//! none.
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `cache` | on | the in-memory cache of answers, `cache::MemoryCache` |
+//! | `tracing` | on | a log of what the layers decide |
+//! | `hyper` | off | `client::https_client`: a hyper client with rustls, HTTP/1.1 and HTTP/2 |
+//! | `reqwest` | off | `client::ReqwestService`: the adapter for a client of reqwest 0.13 |
+//! | `config` | off | `config::Config`: the settings from a TOML file |
+//! | `testing` | off | the fake Claude of `testing` |
+//!
+//! The layers and the builder need none of them.
 // Here and not in the manifest: tests, benches and examples may.
 #![cfg_attr(
     not(test),
@@ -131,23 +140,26 @@ mod kept;
 mod rng;
 mod sync;
 
-pub use answer_errors::AnswerErrorsLayer;
-pub use body::ReplayBody;
-pub use builder::ResilienceBuilder;
-pub use bulkhead::BulkheadLayer;
-pub use call::{Call, Deadline, Feature, Outcome, Served, Tenant};
-pub use circuit_breaker::CircuitBreakerLayer;
-pub use classify::{Failure, FailureKind, Verdict};
-pub use commit::CommitLayer;
-pub use degrade::DegradeLayer;
-pub use error::{BodyTooLarge, BoxError, BuildError};
-pub use event::{Event, Observe};
-pub use jitter_backoff::JitterBackoffLayer;
-pub use model_fallback::ModelFallbackLayer;
-pub use monitor::Monitor;
-pub use replay::ReplayLayer;
-pub use stack::{BoxResilient, Resilience, Resilient, ResilientBody};
-pub use timeouts::Timeouts;
+#[doc(inline)]
+pub use self::{
+    answer_errors::AnswerErrorsLayer,
+    body::ReplayBody,
+    builder::ResilienceBuilder,
+    bulkhead::BulkheadLayer,
+    call::{Call, Deadline, Feature, Outcome, Served, Tenant},
+    circuit_breaker::CircuitBreakerLayer,
+    classify::{Failure, FailureKind, Verdict},
+    commit::CommitLayer,
+    degrade::DegradeLayer,
+    error::{BodyTooLarge, BoxError, BuildError},
+    event::{Event, Observe},
+    jitter_backoff::JitterBackoffLayer,
+    model_fallback::ModelFallbackLayer,
+    monitor::Monitor,
+    replay::ReplayLayer,
+    stack::{BoxResilient, Resilience, Resilient, ResilientBody},
+    timeouts::Timeouts,
+};
 
 /// The examples of the README, compiled.
 #[cfg(all(doctest, feature = "hyper", feature = "reqwest"))]

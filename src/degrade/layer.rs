@@ -86,7 +86,7 @@ impl DegradeLayer {
     }
 
     /// Who is told of every call that is degraded, as [`Event::Degraded`](crate::Event::Degraded). May be given several
-    /// times.
+    /// times. Default: none.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
         self.set(|settings| settings.observers.push(observer))

@@ -15,6 +15,7 @@ use tower_service::Service;
 
 pin_project! {
     /// The future of a [`ModelFallback`](super::ModelFallback).
+    #[must_use = "futures do nothing unless polled"]
     pub struct ModelFallbackFuture<S>
     where
         S: Service<Request<ReplayBody>>,

@@ -100,6 +100,7 @@ impl ReplayLayer {
     }
 
     /// Tells this observer of [`Event::CallEnded`](crate::Event::CallEnded). May be given several times.
+    /// Default: none.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observers.push(observer);
