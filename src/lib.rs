@@ -2,7 +2,7 @@
 //!
 //! Rate limits (429), overload (529), outages of one model, hung and broken streams: each happens weekly, and five minutes
 //! of one become hours of outage where callers retry in a herd, wait for ever, or take half an answer for a whole one. This
-//! crate puts five resilience patterns between an application and its HTTP client, each a [`tower::Layer`] of its own, and
+//! crate puts five resilience patterns between an application and its HTTP client, each a `tower::Layer` of its own, and
 //! [one builder](Resilience::builder) that stacks them in the order that works.
 //!
 //! ```
@@ -21,7 +21,7 @@
 //! let stack = Resilience::builder()
 //!     .chain(["claude-sonnet-5-5", "claude-haiku-5-5"])
 //!     .build()?;
-//! let claude = stack.layer(client); // any `Service<http::Request<ReplayBody>>`: hyper, reqwest, your own
+//! let claude = stack.layer(client); // hyper, reqwest, a service of your own
 //!
 //! let request = http::Request::post("https://api.anthropic.com/v1/messages")
 //!     .header("content-type", "application/json")
@@ -38,7 +38,8 @@
 //! Outermost first. Requests go down, answers and failures come up.
 //!
 //! ```text
-//! AnswerErrors ▸ Replay ▸ Degrade ▸ ModelFallback ▸ JitterBackoff ▸ Bulkhead ▸ CircuitBreaker ▸ Commit ▸ your client
+//! AnswerErrors ▸ Replay ▸ Degrade ▸ ModelFallback
+//!   ▸ JitterBackoff ▸ Bulkhead ▸ CircuitBreaker ▸ Commit ▸ your client
 //! ```
 //!
 //! | layer | does | default |
@@ -52,7 +53,7 @@
 //! | [`CircuitBreaker`](circuit_breaker) | stops calling a model that is out | 5 failures open it for 60 s |
 //! | [`Commit`](commit) | reads an answer until it is known good; times the attempt | 15 s to the first event, 30 s idle |
 //!
-//! Each also works alone in a [`tower::ServiceBuilder`]. What a layer needs to know of a call travels in one request
+//! Each also works alone in a `tower::ServiceBuilder`. What a layer needs to know of a call travels in one request
 //! extension, [`Call`]; what an answer means, in one response extension, [`Verdict`]. All layers ask the same
 //! [table](classify).
 //!
@@ -109,6 +110,9 @@ pub mod classify;
 pub mod claude;
 pub mod client;
 pub mod commit;
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub mod config;
 pub mod degrade;
 pub mod error;
 pub mod event;
@@ -127,12 +131,21 @@ mod kept;
 mod rng;
 mod sync;
 
+pub use answer_errors::AnswerErrorsLayer;
 pub use body::ReplayBody;
 pub use builder::ResilienceBuilder;
+pub use bulkhead::BulkheadLayer;
 pub use call::{Call, Deadline, Feature, Outcome, Served, Tenant};
+pub use circuit_breaker::CircuitBreakerLayer;
 pub use classify::{Failure, FailureKind, Verdict};
+pub use commit::CommitLayer;
+pub use degrade::DegradeLayer;
 pub use error::{BodyTooLarge, BoxError, BuildError};
 pub use event::{Event, Observe};
+pub use jitter_backoff::JitterBackoffLayer;
+pub use model_fallback::ModelFallbackLayer;
+pub use monitor::Monitor;
+pub use replay::ReplayLayer;
 pub use stack::{BoxResilient, Resilience, Resilient, ResilientBody};
 pub use timeouts::Timeouts;
 

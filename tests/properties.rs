@@ -208,9 +208,12 @@ proptest! {
             let well = Arc::new(AtomicBool::new(false));
             let upstream = Upstream::new({
                 let well = well.clone();
-                move |_, nth| match well.load(Ordering::SeqCst) {
-                    true => Act::ok(),
-                    false => script[nth % script.len()].clone(),
+                move |_, nth| {
+                    if well.load(Ordering::SeqCst) {
+                        Act::ok()
+                    } else {
+                        script[nth % script.len()].clone()
+                    }
                 }
             });
             let (ended, monitor) = (Arc::new(Ended::default()), Monitor::new());

@@ -27,12 +27,14 @@
 
 mod classifier;
 mod failure;
+mod kind;
 mod transport;
 mod verdict;
 
 pub use classifier::{Classify, ClaudeClassifier};
-pub use failure::{Failure, FailureKind};
+pub use failure::Failure;
+pub use kind::FailureKind;
 pub use transport::TransportKind;
 pub use verdict::{End, Ended, Verdict};
 
-pub(crate) use failure::Retry;
+pub(crate) use kind::Retry;

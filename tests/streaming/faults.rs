@@ -380,6 +380,7 @@ async fn run(stream: bool, limit: Duration, faults: Vec<(&'static str, Reply, En
 }
 
 impl Row {
+    #[expect(clippy::too_many_lines, reason = "one row, told from start to end")]
     async fn run(self, client: HttpsClient, whole: &Whole) {
         let Self { name, stream, .. } = &self;
         let builder = if self.limit == LIMIT {
