@@ -10,8 +10,8 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
-use std::{hint::black_box, net::SocketAddr, pin::pin};
+use http_body_util::Full;
+use std::{future::poll_fn, hint::black_box, io::IoSlice, net::SocketAddr, pin::pin, task::Poll};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -28,32 +28,55 @@ use tower_claude::{
 const ANSWER: usize = 8 << 20;
 const ROUNDS: usize = 41;
 const WARM_UP: usize = 3;
+/// Frames of one write at most.
+const TOGETHER: usize = 16;
 
-/// An answer of events of this many bytes, sent in HTTP chunks of that many.
+/// An answer of deltas with texts of so many bytes, sent in HTTP chunks.
 struct Shape {
     name: &'static str,
     delta: usize,
-    frame: usize,
+    frame: Frame,
     aim: f64,
 }
 
-const SHAPES: [Shape; 3] = [
+enum Frame {
+    /// As many whole events as fit into 4 KiB.
+    Full,
+    /// 4 KiB, wherever events end: each frame leaves a half event that must be kept back for the next.
+    Cut,
+    /// One event.
+    Event,
+}
+
+const SHAPES: [Shape; 5] = [
     Shape {
         name: "64-byte deltas in 4 KiB frames",
         delta: 64,
-        frame: 4096,
+        frame: Frame::Full,
+        aim: 1.25,
+    },
+    Shape {
+        name: "the same, cut anywhere",
+        delta: 64,
+        frame: Frame::Cut,
         aim: 1.25,
     },
     Shape {
         name: "1 KiB deltas in 4 KiB frames",
         delta: 1024,
-        frame: 4096,
+        frame: Frame::Full,
+        aim: 1.1,
+    },
+    Shape {
+        name: "the same, cut anywhere",
+        delta: 1024,
+        frame: Frame::Cut,
         aim: 1.1,
     },
     Shape {
         name: "1 KiB deltas, one per frame",
         delta: 1024,
-        frame: 0,
+        frame: Frame::Event,
         aim: 1.1,
     },
 ];
@@ -77,15 +100,21 @@ impl Shape {
     /// The answer as it goes over the wire.
     fn wire(&self) -> Bytes {
         let delta = delta(self.delta);
-        let body = [START, &delta.repeat(ANSWER / delta.len()), END].concat();
-        let mut wire =
-            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
-        let frame = if self.frame == 0 {
-            delta.len()
-        } else {
-            self.frame
+        let deltas = delta.repeat(ANSWER / delta.len());
+        let frame = match self.frame {
+            Frame::Full => 4096 / delta.len() * delta.len(),
+            Frame::Cut => 4096,
+            Frame::Event => delta.len(),
         };
-        for chunk in body.as_bytes().chunks(frame) {
+        let mut wire =
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                .to_vec();
+        let frames = deltas.as_bytes().chunks(frame);
+        for chunk in [START.as_bytes()]
+            .into_iter()
+            .chain(frames)
+            .chain([END.as_bytes()])
+        {
             wire.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
             wire.extend_from_slice(chunk);
             wire.extend_from_slice(b"\r\n");
@@ -149,12 +178,17 @@ impl Sink {
         Self::Forward(stream)
     }
 
-    async fn take(&mut self, frame: &Bytes) {
-        match self {
-            Self::Forward(stream) => stream.write_all(frame).await.unwrap(),
-            Self::Read => {
-                black_box(frame);
-            }
+    /// Takes the frames that came together, in one write, as servers do.
+    async fn take(&mut self, frames: &[Bytes]) {
+        let Self::Forward(stream) = self else {
+            black_box(frames);
+            return;
+        };
+        let mut slices: Vec<_> = frames.iter().map(|frame| IoSlice::new(frame)).collect();
+        let mut left = &mut slices[..];
+        while !left.is_empty() {
+            let written = stream.write_vectored(left).await.unwrap();
+            IoSlice::advance_slices(&mut left, written);
         }
     }
 }
@@ -171,10 +205,26 @@ where
     let response = service.clone().oneshot(request).await.unwrap();
     let mut body = pin!(response.into_body());
     let mut bytes = 0;
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame.unwrap().into_data() {
-            bytes += data.len();
-            sink.take(&data).await;
+    let mut frames: Vec<Bytes> = Vec::with_capacity(TOGETHER);
+    loop {
+        // Waits for the first frame, and takes what has come with it.
+        let polled = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+            Poll::Pending if !frames.is_empty() => Poll::Ready(None),
+            polled => polled.map(Some),
+        });
+        let polled = polled.await;
+        let is_over = matches!(polled, Some(None));
+        if let Some(Some(frame)) = polled {
+            frames.extend(frame.unwrap().into_data());
+            if frames.len() < TOGETHER {
+                continue;
+            }
+        }
+        bytes += frames.iter().map(Bytes::len).sum::<usize>();
+        sink.take(&frames).await;
+        frames.clear();
+        if is_over {
+            break;
         }
     }
     assert!(bytes > ANSWER / 2);

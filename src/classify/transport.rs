@@ -5,6 +5,24 @@
 
 use std::{error::Error, fmt, io};
 
+/// No connection came to be.
+const UNCONNECTED: [io::ErrorKind; 5] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+    io::ErrorKind::NetworkDown,
+    io::ErrorKind::AddrNotAvailable,
+];
+
+/// One that stood does so no longer.
+const BROKEN: [io::ErrorKind; 5] = [
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::BrokenPipe,
+    io::ErrorKind::NotConnected,
+    io::ErrorKind::UnexpectedEof,
+];
+
 /// What a connection broke of.
 ///
 /// From [`Failure::transport`](super::Failure::transport). Known of every client whose errors hold an [`io::Error`]; with the
@@ -99,24 +117,11 @@ fn is_io(error: &(dyn Error + 'static), kinds: &[io::ErrorKind]) -> bool {
 }
 
 fn is_connect(error: &(dyn Error + 'static)) -> bool {
-    use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
-    };
-
     #[cfg(any(feature = "hyper", feature = "reqwest"))]
     if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
         return error.is_connect();
     }
-    is_io(
-        error,
-        &[
-            ConnectionRefused,
-            HostUnreachable,
-            NetworkUnreachable,
-            NetworkDown,
-            AddrNotAvailable,
-        ],
-    )
+    is_io(error, &UNCONNECTED)
 }
 
 fn is_tls(error: &(dyn Error + 'static)) -> bool {
@@ -132,27 +137,17 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
 
 /// What one error says of a connection that stood.
 fn kind_of(error: &(dyn Error + 'static)) -> Option<TransportKind> {
-    use io::ErrorKind::{
-        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof,
-    };
     #[cfg(any(feature = "hyper", feature = "reqwest"))]
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         return of_hyper(error);
     }
-    if is_io(error, &[TimedOut]) || error.is::<tokio::time::error::Elapsed>() || is_limit(error) {
+    if is_io(error, &[io::ErrorKind::TimedOut])
+        || error.is::<tokio::time::error::Elapsed>()
+        || is_limit(error)
+    {
         return Some(TransportKind::Timeout);
     }
-    is_io(
-        error,
-        &[
-            ConnectionReset,
-            ConnectionAborted,
-            BrokenPipe,
-            NotConnected,
-            UnexpectedEof,
-        ],
-    )
-    .then_some(TransportKind::Reset)
+    is_io(error, &BROKEN).then_some(TransportKind::Reset)
 }
 
 #[cfg(any(feature = "hyper", feature = "reqwest"))]
