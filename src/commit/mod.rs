@@ -65,13 +65,18 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+//! let overloaded = concat!(
+//!     "event: error\n",
+//!     r#"data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+//!     "\n\n",
+//! );
 //! let client = service_fn(move |_: Request<()>| async move {
 //!     let response = Response::builder().header("content-type", "text/event-stream");
 //!     Ok::<_, BoxError>(response.body(Full::new(Bytes::from(overloaded))).unwrap())
 //! });
 //!
-//! let error = CommitLayer::new().layer(client).oneshot(Request::new(())).await.unwrap_err();
+//! let service = CommitLayer::new().layer(client);
+//! let error = service.oneshot(Request::new(())).await.unwrap_err();
 //! assert_eq!(Failure::find(&*error).unwrap().kind, FailureKind::Overloaded);
 //! # }
 //! ```

@@ -131,6 +131,7 @@ async fn a_good_stream_passes_byte_for_byte_wherever_its_chunks_end() {
     }
 }
 
+// Case 50.
 #[tokio::test(start_paused = true)]
 async fn a_fault_after_the_first_content_ends_a_stream_with_one_error_event() {
     use FailureKind::{Overloaded, Truncated};
