@@ -52,6 +52,7 @@
 use crate::stack::Resilience;
 use crate::{
     bulkhead::BulkheadLayer,
+    call::Feature,
     circuit_breaker::CircuitBreakerLayer,
     classify::Classify,
     commit::CommitLayer,
@@ -181,10 +182,24 @@ impl ResilienceBuilder {
         self
     }
 
+    /// The same for the calls of one feature. Default: none has a deadline of its own.
+    pub fn feature_deadline(mut self, feature: impl Into<Feature>, deadline: Duration) -> Self {
+        self.replay = self.replay.with_feature_deadline(feature, deadline);
+        self
+    }
+
     /// The largest request body, in bytes. Default 32 MiB; a larger one is
     /// [`BodyTooLarge`](crate::BodyTooLarge), and nothing is sent.
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.replay = self.replay.with_limit(bytes);
+        self
+    }
+
+    /// The commit slot: how much of an answer is held back, how large an event may be, whether events are parsed. Its
+    /// [timeouts](Self::timeouts), [judge](Self::classifier) and observers are the stack's where those are set. Default:
+    /// [`CommitLayer::new`].
+    pub fn commit(mut self, layer: CommitLayer) -> Self {
+        self.commit = layer;
         self
     }
 
@@ -232,12 +247,18 @@ impl ResilienceBuilder {
         breaker.check()?;
         degrade.check()?;
         let deadline = replay.deadline();
-        if timeouts.first_event(0) > deadline {
-            return Err(BuildError::new(
-                "timeouts.first_event",
-                format!("{:?}", timeouts.first_event(0)),
-                format!("at most the deadline, {deadline:?}"),
-            ));
+        // Of an empty request: what a body or `max_tokens` adds to these, the deadline cuts.
+        for (field, timeout) in [
+            ("timeouts.first_event", timeouts.first_event(0)),
+            ("timeouts.answer", timeouts.answer(0, None)),
+        ] {
+            if timeout > deadline {
+                return Err(BuildError::new(
+                    field,
+                    format!("{timeout:?}"),
+                    format!("at most the deadline, {deadline:?}"),
+                ));
+            }
         }
         let models = fallback.models();
         let mut stack = Resilience {

@@ -2,7 +2,7 @@
 //!
 //! Rate limits (429), overload (529), outages of one model, hung and broken streams: each happens weekly, and five minutes
 //! of one become hours of outage where callers retry in a herd, wait for ever, or take half an answer for a whole one. This
-//! crate puts five resilience patterns between an application and its HTTP client, each a [`Layer`] of its own, and
+//! crate puts five resilience patterns between an application and its HTTP client, each a `tower::Layer` of its own, and
 //! [one builder](Resilience::builder) that stacks them in the order that works.
 //!
 //! ```
@@ -54,7 +54,7 @@
 //! | [`CircuitBreaker`](circuit_breaker) | stops calling a model that is out | 5 failures open it for 60 s |
 //! | [`Commit`](commit) | reads an answer until it is known good; times the attempt | 15 s to the first event, 30 s idle |
 //!
-//! Each also works alone in a [`ServiceBuilder`]. What a layer needs to know of a call travels in one request
+//! Each also works alone in a `tower::ServiceBuilder`. What a layer needs to know of a call travels in one request
 //! extension, [`Call`]; what an answer means, in one response extension, [`Verdict`]. All layers ask the same
 //! [table](classify).
 //!
@@ -90,12 +90,10 @@
 //! | `tracing` | on | a log of what the layers decide |
 //! | `hyper` | off | `client::https_client`: a hyper client with rustls, HTTP/1.1 and HTTP/2 |
 //! | `reqwest` | off | `client::ReqwestService`: the adapter for a client of reqwest 0.13 |
+//! | `config` | off | `config::Config`: the settings from a TOML file |
 //! | `testing` | off | the fake Claude of `testing` |
 //!
 //! The layers and the builder need none of them.
-//!
-//! [`Layer`]: https://docs.rs/tower/latest/tower/trait.Layer.html
-//! [`ServiceBuilder`]: https://docs.rs/tower/latest/tower/struct.ServiceBuilder.html
 // Here and not in the manifest: tests, benches and examples may.
 #![cfg_attr(
     not(test),
@@ -121,6 +119,9 @@ pub mod classify;
 pub mod claude;
 pub mod client;
 pub mod commit;
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub mod config;
 pub mod degrade;
 pub mod error;
 pub mod event;
@@ -154,6 +155,7 @@ pub use self::{
     event::{Event, Observe},
     jitter_backoff::JitterBackoffLayer,
     model_fallback::ModelFallbackLayer,
+    monitor::Monitor,
     replay::ReplayLayer,
     stack::{BoxResilient, Resilience, Resilient, ResilientBody},
     timeouts::Timeouts,

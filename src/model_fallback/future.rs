@@ -103,10 +103,11 @@ where
                 return Poll::Ready(result);
             };
             let now = Instant::now();
+            let is_back = hops.is_back();
             let next = hops.next(&failure, now);
             let this = Failed::new(result, failure, now);
             let told = match failed.take() {
-                Some(first) => first.or(this),
+                Some(first) => first.or(this, is_back),
                 None => this,
             };
             let Some(request) = next else {

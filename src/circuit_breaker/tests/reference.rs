@@ -149,9 +149,9 @@ impl Reference {
             let gap = row
                 .last()
                 .is_some_and(|last| Duration::from_millis(time - last.0) > rule.within);
-            let refuted = row
-                .first()
-                .is_some_and(|first| good && [*began > first.1, mine, true][which as usize]);
+            let refuted = row.first().is_some_and(|first| {
+                good && [*began > first.1, mine && *began > first.1, true][which as usize]
+            });
             if refuted || (mine && gap) {
                 row.clear();
             }

@@ -130,11 +130,11 @@ proptest! {
             Decision::Retry(wait) => {
                 prop_assert!(wait >= floor && wait >= own && wait <= limit);
                 prop_assert!(wait <= own.max(floor + (floor / 4).min(secs(2.0))));
-                prop_assert!(room.time_left.is_none_or(|left| wait < left));
+                prop_assert!(room.time().is_none_or(|time| wait < time));
             }
             Decision::HandUp(Some(NotRetried::Wait)) => prop_assert!(floor.max(own) > limit),
             Decision::HandUp(Some(NotRetried::Deadline)) => {
-                prop_assert!(own.max(floor + (floor / 4).min(secs(2.0))) >= room.time_left.unwrap());
+                prop_assert!(own.max(floor + (floor / 4).min(secs(2.0))) >= room.time().unwrap());
             }
             other => prop_assert!(false, "{:?}", other),
         }
