@@ -47,9 +47,9 @@
 //! # Clone
 //!
 //! A clone of [`Resilience`], and everything it was layered on, shares its circuits, compartments, budgets and cache. A
-//! second set is a second `build`.
+//! second set is a second `build` of layers of its own: a layer owns what its services share, and a clone of it is the same
+//! layer.
 
-use crate::stack::Resilience;
 use crate::{
     bulkhead::BulkheadLayer,
     call::Feature,
@@ -62,6 +62,7 @@ use crate::{
     jitter_backoff::JitterBackoffLayer,
     model_fallback::{ChainModel, ModelFallbackLayer},
     replay::ReplayLayer,
+    stack::Resilience,
     timeouts::Timeouts,
 };
 use std::{fmt, sync::Arc, time::Duration};

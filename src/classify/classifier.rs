@@ -66,6 +66,7 @@ pub trait Classify: Debug + Send + Sync {
 /// as ours are: the model kept the call waiting, and another attempt would wait as long. Any other error is
 /// [`Transport`](FailureKind::Transport), also a connect timeout and a connection that has gone silent: those say nothing of
 /// the model, and another connection may well work. [`Failure::transport`] tells which it was.
+///
 /// Made by [`default`](Self::default).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
