@@ -253,6 +253,23 @@ async fn what_is_no_messages_call_passes_through() {
     assert!(seen.events().is_empty(), "no model, no events");
 }
 
+/// Other services of the API stream events of other names, with long pauses and without a `message_stop`.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_of_a_messages_call_passes_through_too() {
+    let event = "event: session.status_idle\ndata: {}\n\n";
+    let answer = Answer::sse([data(event), Wait(20 * S), data(event)]);
+    let start = Instant::now();
+    let seen = Seen::default();
+    let response = ask(CommitLayer::new(), answer, Some(Call::new(None)), &seen)
+        .await
+        .unwrap();
+    assert_eq!(Instant::now(), start, "passed on by its head");
+    assert_eq!(
+        read(response.into_body()).await,
+        ([event, event].concat(), None)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_known_to_be_empty_has_ended_with_its_head() {
     for length in [0, 5] {
