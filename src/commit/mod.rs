@@ -52,7 +52,8 @@
 //! # Without a `Call`
 //!
 //! Where nobody scanned the request, the answer says by its `content-type` what it is, it is held as if something could
-//! act, and the timeout is that of an empty request.
+//! act, and the timeout is that of an empty request. So it is read, too, where nobody could scan the request because its
+//! body has a `content-encoding`; that one may take as long as any.
 //!
 //! # Example
 //!

@@ -101,7 +101,7 @@ pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) 
     if verdict
         .failure()
         .is_some_and(|failure| !local(failure.kind))
-        && sdk_retries(head.status)
+        && (sdk_retries(head.status) || head.headers.contains_key(X_SHOULD_RETRY))
     {
         head.headers
             .insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
@@ -131,7 +131,7 @@ fn served(call: &Call, verdict: &Verdict) -> Served {
     }
 }
 
-/// The statuses that the official SDKs retry by themselves.
+/// The statuses that the official SDKs retry by themselves; any other they retry where upstream says so.
 fn sdk_retries(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 409 | 429 | 500..)
 }
@@ -195,6 +195,20 @@ mod tests {
             );
             assert_eq!(served.outcome, Outcome::Error);
         }
+    }
+
+    #[test]
+    fn upstreams_wish_for_a_retry_is_not_passed_on_with_a_final_failure() {
+        let (mut head, ()) = Response::builder()
+            .status(400)
+            .header(X_SHOULD_RETRY, "true")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let refused = Failure::new(FailureKind::Refused).with_should_retry(Some(true));
+        let call = Call::new(Some("sonnet".into()));
+        close(&mut head, &call, &Verdict::Failed(refused));
+        assert_eq!(head.headers[X_SHOULD_RETRY], "false");
     }
 
     #[test]

@@ -96,8 +96,8 @@ async fn an_answer_that_is_not_what_was_asked_for_is_a_failure() {
         for sure in [true, false] {
             let mut answer = answer.clone();
             answer.sure = sure;
-            if !sure && !stream && kind != ServerError {
-                // Without anything to act, its first chunk commits it.
+            if !sure && !stream && kind == Transport {
+                // Without anything to act, its first chunk commits it, unless that shows an error.
                 continue;
             }
             let seen = Seen::default();
@@ -251,6 +251,23 @@ async fn what_is_no_messages_call_passes_through() {
         ("abc", FailureKind::Truncated)
     );
     assert!(seen.events().is_empty(), "no model, no events");
+}
+
+/// Other services of the API stream events of other names, with long pauses and without a `message_stop`.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_of_a_messages_call_passes_through_too() {
+    let event = "event: session.status_idle\ndata: {}\n\n";
+    let answer = Answer::sse([data(event), Wait(20 * S), data(event)]);
+    let start = Instant::now();
+    let seen = Seen::default();
+    let response = ask(CommitLayer::new(), answer, Some(Call::new(None)), &seen)
+        .await
+        .unwrap();
+    assert_eq!(Instant::now(), start, "passed on by its head");
+    assert_eq!(
+        read(response.into_body()).await,
+        ([event, event].concat(), None)
+    );
 }
 
 #[tokio::test(start_paused = true)]

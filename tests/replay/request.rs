@@ -88,6 +88,21 @@ async fn the_tenant_is_told_by_the_credential() {
     assert_eq!(tenant("accept", "*/*").await, Tenant::default());
 }
 
+/// A key that everybody sends (a placeholder, or that of a gateway) must not make one tenant of all.
+#[tokio::test]
+async fn callers_who_share_one_of_two_credentials_are_two_tenants() {
+    let tenant = async |token: &'static str| {
+        let request = Request::builder()
+            .header("x-api-key", "placeholder")
+            .header("authorization", token)
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        call_of(&through(ReplayLayer::new(), request).await).tenant()
+    };
+    assert_eq!(tenant("Bearer a").await, tenant("Bearer a").await);
+    assert_ne!(tenant("Bearer a").await, tenant("Bearer b").await);
+}
+
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_and_nothing_is_sent() {
     let layer = ReplayLayer::new().with_limit(10);
