@@ -162,7 +162,7 @@ fn identity_is_no_encoding() {
 
 #[test]
 fn the_tenant_is_told_by_all_credentials_that_are_there() {
-    let of = |pairs: &[_]| credential(&map(pairs)).map(std::borrow::Cow::into_owned);
+    let of = |pairs: &[_]| credential(&map(pairs)).map(Cow::into_owned);
     let all = [
         ("x-api-key", "k"),
         ("authorization", "Bearer b"),
