@@ -14,7 +14,7 @@ use crate::{
     error::BoxError,
 };
 use bytes::Bytes;
-use http::{Response, header, response};
+use http::{Response, StatusCode, header, response};
 use http_body::Body;
 use std::{
     future::Future,
@@ -223,8 +223,9 @@ where
             return Poll::Ready(Err(attempt.failed(failure).into()));
         };
         let failure = attempt.failed(judged.unwrap_or(failure));
-        // What a HEAD request asks for is the length that another one would find.
-        if head.headers.contains_key(header::CONTENT_LENGTH) && attempt.ask != Ask::Nothing {
+        // Under a HEAD request and in a 304 it is the length that another answer would have.
+        let has_body = attempt.ask != Ask::Nothing && head.status != StatusCode::NOT_MODIFIED;
+        if head.headers.contains_key(header::CONTENT_LENGTH) && has_body {
             head.headers
                 .insert(header::CONTENT_LENGTH, start.len().into());
         }
