@@ -40,6 +40,7 @@
 use crate::stack::Resilience;
 use crate::{
     bulkhead::BulkheadLayer,
+    call::Feature,
     circuit_breaker::CircuitBreakerLayer,
     classify::Classify,
     commit::CommitLayer,
@@ -160,6 +161,12 @@ impl ResilienceBuilder {
     /// The time in which a call must be answered where its sender sets no [`Deadline`](crate::Deadline). Default 10 min.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.replay = self.replay.with_deadline(deadline);
+        self
+    }
+
+    /// As [`deadline`](Self::deadline), for the calls of one feature. Default: none has its own.
+    pub fn feature_deadline(mut self, feature: impl Into<Feature>, deadline: Duration) -> Self {
+        self.replay = self.replay.with_feature_deadline(feature, deadline);
         self
     }
 

@@ -109,6 +109,9 @@ pub mod classify;
 pub mod claude;
 pub mod client;
 pub mod commit;
+#[cfg(feature = "config")]
+#[cfg_attr(docsrs, doc(cfg(feature = "config")))]
+pub mod config;
 pub mod degrade;
 pub mod error;
 pub mod event;

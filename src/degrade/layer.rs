@@ -62,13 +62,31 @@ impl DegradeLayer {
     #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
     #[must_use]
     pub fn with_cache(self, cache: Arc<dyn crate::cache::ResponseCache>) -> Self {
-        self.set(|settings| settings.cache = Some(cache))
+        self.set(|settings| {
+            settings.cache = Some(cache);
+            settings.memory = None;
+        })
+    }
+
+    /// As [`with_cache`](Self::with_cache), for a store whose answers a
+    /// [reload](crate::Resilience::reloaded) hands on to the next one. Default: a new one of these.
+    #[cfg(feature = "cache")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+    #[must_use]
+    pub fn with_memory_cache(self, cache: crate::cache::MemoryCache) -> Self {
+        self.set(|settings| settings.keep_in(cache))
     }
 
     /// Keeps no answers: only canned messages and errors stand in.
     #[must_use]
     pub fn without_cache(self) -> Self {
-        self.set(|settings| settings.cache = None)
+        self.set(|settings| {
+            settings.cache = None;
+            #[cfg(feature = "cache")]
+            {
+                settings.memory = None;
+            }
+        })
     }
 
     /// How long a call that has failed waits for a cache that is not ready at once; never past its deadline. Default

@@ -1,5 +1,6 @@
 //! What Replay does to the heads of request and response.
 
+use super::layer::ReplayLayer;
 use crate::{
     call::{Call, Deadline, Feature, Outcome, Served, Tenant},
     classify::{End, Ended, FailureKind, Verdict},
@@ -13,7 +14,6 @@ use http::{
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
     request, response,
 };
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// What the head of a request says of its call.
@@ -28,7 +28,7 @@ pub(super) struct Opening {
 }
 
 /// Takes from the head what is meant for this crate, and hides its secrets from `Debug`.
-pub(super) fn open(head: &mut request::Parts, now: Instant, default: Duration) -> Opening {
+pub(super) fn open(head: &mut request::Parts, now: Instant, settings: &ReplayLayer) -> Opening {
     headers::strip_ours(&mut head.headers);
     headers::mark_secrets(&mut head.headers);
     let credential = headers::credential(&head.headers);
@@ -36,9 +36,11 @@ pub(super) fn open(head: &mut request::Parts, now: Instant, default: Duration) -
         .extensions
         .remove()
         .or_else(|| credential.map(Tenant::new));
+    let feature = head.extensions.remove().unwrap_or_default();
+    let default = settings.deadline_of(&feature);
     let in_default = || now.checked_add(default).map(Deadline::at);
     Opening {
-        feature: head.extensions.remove().unwrap_or_default(),
+        feature,
         deadline: head
             .extensions
             .remove()

@@ -2,10 +2,11 @@
 
 use super::service::Replay;
 use crate::{
+    call::Feature,
     error::BuildError,
     event::{Observe, Observers},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 /// Reads the request body once and puts a [`Call`](crate::Call) on the request. See the [module docs](super).
@@ -13,6 +14,7 @@ use tower_layer::Layer;
 pub struct ReplayLayer {
     pub(super) limit: u64,
     pub(super) deadline: Duration,
+    features: Arc<HashMap<Feature, Duration>>,
     pub(super) observers: Observers,
 }
 
@@ -22,6 +24,7 @@ impl Default for ReplayLayer {
             // What the Messages API takes.
             limit: 32 << 20,
             deadline: Duration::from_secs(600),
+            features: Arc::default(),
             observers: Observers::default(),
         }
     }
@@ -49,8 +52,23 @@ impl ReplayLayer {
         self
     }
 
+    /// As [`with_deadline`](Self::with_deadline), for the calls of one feature. Default: none has its own.
+    #[must_use]
+    pub fn with_feature_deadline(
+        mut self,
+        feature: impl Into<Feature>,
+        deadline: Duration,
+    ) -> Self {
+        Arc::make_mut(&mut self.features).insert(feature.into(), deadline);
+        self
+    }
+
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline
+    }
+
+    pub(super) fn deadline_of(&self, feature: &Feature) -> Duration {
+        self.features.get(feature).copied().unwrap_or(self.deadline)
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
@@ -63,6 +81,14 @@ impl ReplayLayer {
         }
         if self.deadline.is_zero() {
             return Err(BuildError::new("replay.deadline", "0s", "longer than 0s"));
+        }
+        if let Some((feature, _)) = self
+            .features
+            .iter()
+            .find(|(_, deadline)| deadline.is_zero())
+        {
+            let field = format!("replay.deadline.{feature}");
+            return Err(BuildError::new(field, "0s", "longer than 0s"));
         }
         Ok(())
     }
