@@ -1,9 +1,10 @@
 //! `[backoff]`
 
 use super::{
-    checks::Checks,
+    checks::{Bound, Checks},
     form::{DURATION, FLOAT, positive},
     reader::Reader,
+    units::Time,
 };
 use crate::jitter_backoff::{Jitter, JitterBackoffLayer, RetryBudget};
 use std::{num::NonZeroU8, time::Duration};
@@ -58,7 +59,11 @@ impl BackoffSettings {
     pub(super) fn check(&self, checks: &mut Checks) {
         checks.time("backoff.base", self.base);
         checks.time("backoff.cap", self.cap);
-        checks.at_least_time("backoff.cap", self.cap, "backoff.base", self.base);
+        checks.ordered(
+            ("backoff.cap", Time(self.cap)),
+            Bound::AtLeast,
+            ("backoff.base", Time(self.base)),
+        );
         let share = |value: f64| (0.0..=1.0).contains(&value);
         checks.must(
             share(self.jitter),

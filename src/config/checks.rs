@@ -1,9 +1,6 @@
 //! The bounds of values that have the right form.
 
-use super::{
-    error::Problem,
-    units::{Size, Time},
-};
+use super::{error::Problem, reader::Findings, units::Time};
 use std::{fmt, time::Duration};
 
 /// Longer than this is no setting but a slip, and far from where sums of durations overflow.
@@ -13,17 +10,36 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Default)]
 pub(super) struct Checks(Vec<Breach>);
 
+/// How the value of one key is bound by that of another.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bound {
+    AtLeast,
+    AtMost,
+}
+
 /// A value out of bounds.
 #[derive(Debug)]
 pub(super) struct Breach {
-    pub(super) key: String,
+    key: String,
+    /// The key whose value the bound is.
+    against: Option<String>,
     /// `None`: not to be shown.
     value: Option<String>,
     bound: String,
 }
 
 impl Breach {
-    pub(super) fn on(self, line: Option<usize>) -> Problem {
+    /// With the line that is to blame: of the key, else of the one it is bound by, else of the table.
+    pub(super) fn found(self, findings: &Findings) -> Problem {
+        let against = self.against.as_ref();
+        let line = findings
+            .line_of(&self.key)
+            .or_else(|| findings.line_of(against?))
+            .or_else(|| findings.line_above(&self.key));
+        self.problem(line)
+    }
+
+    pub(super) fn problem(self, line: Option<usize>) -> Problem {
         Problem::value(line, self.key, self.value, self.bound)
     }
 }
@@ -43,6 +59,7 @@ impl Checks {
         if !holds {
             self.0.push(Breach {
                 key: key.into(),
+                against: None,
                 value: Some(value.to_string()),
                 bound: bound.into(),
             });
@@ -59,6 +76,7 @@ impl Checks {
         if !holds {
             self.0.push(Breach {
                 key: key.into(),
+                against: None,
                 value: None,
                 bound: bound.into(),
             });
@@ -76,30 +94,24 @@ impl Checks {
         self.must(value <= DAY, key, Time(value), "at most 1d");
     }
 
-    pub(super) fn at_least_time(
+    /// The value of one key is at most that of another.
+    pub(super) fn ordered<T: PartialOrd + fmt::Display>(
         &mut self,
-        key: &str,
-        value: Duration,
-        other: &str,
-        floor: Duration,
+        (key, value): (&str, T),
+        bound: Bound,
+        (other, limit): (&str, T),
     ) {
-        let bound = format!("at least {other}, {}", Time(floor));
-        self.must(value >= floor, key, Time(value), bound);
-    }
-
-    pub(super) fn at_most_time(
-        &mut self,
-        key: &str,
-        value: Duration,
-        other: &str,
-        ceiling: Duration,
-    ) {
-        let bound = format!("at most {other}, {}", Time(ceiling));
-        self.must(value <= ceiling, key, Time(value), bound);
-    }
-
-    pub(super) fn at_least_size(&mut self, key: &str, value: u64, other: &str, floor: u64) {
-        let bound = format!("at least {other}, {}", Size(floor));
-        self.must(value >= floor, key, Size(value), bound);
+        let (holds, word) = match bound {
+            Bound::AtLeast => (value >= limit, "at least"),
+            Bound::AtMost => (value <= limit, "at most"),
+        };
+        if !holds {
+            self.0.push(Breach {
+                key: key.to_owned(),
+                against: Some(other.to_owned()),
+                value: Some(value.to_string()),
+                bound: format!("{word} {other}, {limit}"),
+            });
+        }
     }
 }

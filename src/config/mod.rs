@@ -55,7 +55,7 @@ pub use fallback::{FallbackSettings, ModelSettings};
 pub use features::{DegradeMode, FeatureFallback, FeatureSettings, FeaturesSettings};
 pub use timeouts::{AnswerTimeout, TimeoutSettings};
 
-use checks::Checks;
+use checks::{Bound, Checks};
 use form::{ADDRESS, DURATION, SIZE, UPSTREAM, UPSTREAM_IS, positive};
 use http::Uri;
 use reader::{Findings, Reader};
@@ -143,8 +143,8 @@ impl Config {
             }
         }
         for breach in config.breaches() {
-            let line = findings.line_of(&breach.key);
-            findings.note(breach.on(line));
+            let problem = breach.found(&findings);
+            findings.note(problem);
         }
         let problems = findings.into_problems();
         if problems.is_empty() {
@@ -175,7 +175,7 @@ impl Config {
     /// All that are out of bounds.
     pub fn check(&self) -> Result<(), ConfigError> {
         let breaches = self.breaches().into_iter();
-        let problems: Vec<_> = breaches.map(|breach| breach.on(None)).collect();
+        let problems: Vec<_> = breaches.map(|breach| breach.problem(None)).collect();
         if problems.is_empty() {
             Ok(())
         } else {
@@ -221,7 +221,11 @@ impl Config {
             Size(self.max_body),
             "at least 1B",
         );
-        checks.at_least_size("max_held", self.max_held, "max_body", self.max_body);
+        checks.ordered(
+            ("max_held", Size(self.max_held)),
+            Bound::AtLeast,
+            ("max_body", Size(self.max_body)),
+        );
         checks.time_or_none("drain", self.drain);
         self.timeouts.check(self.deadline, &mut checks);
         self.backoff.check(&mut checks);

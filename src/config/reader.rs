@@ -62,15 +62,15 @@ impl Findings {
         self.lines.partition_point(|start| *start <= offset)
     }
 
-    /// The line of a key; of its table, where the key is not in the file.
+    /// The line of a key, if it is in the file.
     pub(super) fn line_of(&self, key: &str) -> Option<usize> {
-        let mut key = key;
-        loop {
-            if let Some(line) = self.keys.get(key) {
-                return Some(*line);
-            }
-            (key, _) = key.rsplit_once('.')?;
-        }
+        self.keys.get(key).copied()
+    }
+
+    /// The line of the innermost table above a key that is in the file.
+    pub(super) fn line_above(&self, key: &str) -> Option<usize> {
+        let (above, _) = key.rsplit_once('.')?;
+        self.line_of(above).or_else(|| self.line_above(above))
     }
 
     pub(super) fn note(&mut self, problem: Problem) {

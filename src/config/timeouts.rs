@@ -1,7 +1,7 @@
 //! `[timeouts]`
 
 use super::{
-    checks::Checks,
+    checks::{Bound, Checks},
     form::{DURATION, Form},
     reader::Reader,
     units::{self, Time},
@@ -67,11 +67,10 @@ impl TimeoutSettings {
     pub(super) fn check(&self, deadline: Duration, checks: &mut Checks) {
         checks.time("timeouts.connect", self.connect);
         checks.time("timeouts.first_event", self.first_event);
-        checks.at_most_time(
-            "timeouts.first_event",
-            self.first_event,
-            "deadline",
-            deadline,
+        checks.ordered(
+            ("timeouts.first_event", Time(self.first_event)),
+            Bound::AtMost,
+            ("deadline", Time(deadline)),
         );
         checks.time("timeouts.idle", self.idle);
         if let AnswerTimeout::Fixed(answer) = self.answer {

@@ -89,6 +89,7 @@ fn number(text: &str) -> Option<(Number, &str)> {
 }
 
 /// Writes a duration as [`duration`] reads it; below a millisecond as Rust does.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub(super) struct Time(pub(super) Duration);
 
 impl fmt::Display for Time {
@@ -112,6 +113,7 @@ impl fmt::Display for Time {
 }
 
 /// Writes a size as [`size`] reads it.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub(super) struct Size(pub(super) u64);
 
 impl fmt::Display for Size {
