@@ -118,6 +118,9 @@ pub mod event;
 pub mod jitter_backoff;
 pub mod model_fallback;
 pub mod monitor;
+#[cfg(feature = "proxy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+pub mod proxy;
 pub mod replay;
 pub mod stack;
 #[cfg(feature = "testing")]

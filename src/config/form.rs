@@ -61,7 +61,7 @@ pub(super) const FLOAT: Form<f64> = Form::new("a number", |value| {
 pub(super) const UPSTREAM: Form<Uri> =
     Form::new(UPSTREAM_IS, |value| upstream(value.as_str()?)).secret();
 
-pub(super) const UPSTREAM_IS: &str = "an http or https address without user, password or query, such as \"https://api.anthropic.com\"";
+pub(crate) const UPSTREAM_IS: &str = "an http or https address without user, password or query, such as \"https://api.anthropic.com\"";
 
 /// Where the names of variables belong, people put the secrets themselves.
 pub(super) const VARIABLE: Form<String> = Form::new(VARIABLE_IS, |value| {

@@ -56,7 +56,8 @@ pub use features::{DegradeMode, FeatureFallback, FeatureSettings, FeaturesSettin
 pub use timeouts::{AnswerTimeout, TimeoutSettings};
 
 use checks::{Bound, Checks};
-use form::{ADDRESS, DURATION, SIZE, UPSTREAM, UPSTREAM_IS, positive};
+pub(crate) use form::UPSTREAM_IS;
+use form::{ADDRESS, DURATION, SIZE, UPSTREAM, positive};
 use http::Uri;
 use reader::{Findings, Reader};
 use std::{fs, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
@@ -181,6 +182,11 @@ impl Config {
         } else {
             Err(ConfigError::new(None, problems))
         }
+    }
+
+    /// Reads the address of an upstream; `None` where it cannot be one, or would carry a secret.
+    pub(crate) fn upstream_of(text: &str) -> Option<Uri> {
+        form::upstream(text)
     }
 
     fn read(&mut self, reader: &mut Reader<'_, '_>) {
