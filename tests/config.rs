@@ -324,6 +324,44 @@ fn settings_made_in_a_program_are_checked_as_those_of_a_file() {
     assert_eq!(error.file(), None);
 }
 
+#[test]
+fn the_resolved_policy_reads_as_a_table() {
+    let text = r#"
+        fallback.chains = [["a", { model = "b", max_tokens = 8192 }], ["c"]]
+        auth.also = ["/v1/files"]
+        cache.ttl = "0s"
+        timeouts.answer = "2m"
+        [features.x]
+        fallback = ["o", "p"]
+        message = "Soon."
+    "#;
+    assert_eq!(
+        read(text).unwrap().resolved().to_string(),
+        r#"calls      http://127.0.0.1:8787 ▸ https://api.anthropic.com/
+operators  http://127.0.0.1:8788
+keys       upstream $ANTHROPIC_API_KEY · callers $CLAUDE_PROXY_TOKENS · for messages, count_tokens, models, /v1/files
+a call     10m to its answer · 32MiB of body
+all calls  1024 in flight · 512MiB held · 30s to drain · dropped when they read nothing for 1m
+attempt    connected in 5s · first event in 15s + 1s per 50KiB sent · idle 30s · whole answer in 2m
+backoff    5 attempts, 2 while another model waits · 1s · 2ⁿ up to 30s, ± 25 % · retries for 20 % of calls
+circuit    opens after 5 failures in a row, or 50 % of 20 calls, within 1m · for 1m, × 1.5 up to 5m
+           closes after 1 good probe, the load comes back in 30s
+fallback   a ▸ b (≤ 8192 tokens)
+           c
+cache      none
+
+feature          in flight  queue  wait  deadline  models    if none answers
+default                 64    128    2s       10m  as above  "I'm experiencing issues right no…"
+background_jobs          5    500    1m       30m  as above  an error
+chat                    20     40    2s       10m  as above  "I'm experiencing issues right no…"
+code                    10     20    2s       10m  no other  an error
+extraction              30     60    2s       10m  as above  "I'm experiencing issues right no…"
+summary                 10     20    2s       10m  as above  "I'm experiencing issues right no…"
+x                       64    128    2s       10m  o ▸ p     "Soon."
+"#
+    );
+}
+
 /// Lines that are right, wrong in value, or wrong in form.
 fn line() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![

@@ -42,6 +42,7 @@ mod features;
 mod form;
 mod nearest;
 mod reader;
+mod resolved;
 mod stack;
 mod timeouts;
 mod units;
@@ -53,6 +54,7 @@ pub use circuit::CircuitSettings;
 pub use error::{ConfigError, Problem};
 pub use fallback::{FallbackSettings, ModelSettings};
 pub use features::{DegradeMode, FeatureFallback, FeatureSettings, FeaturesSettings};
+pub use resolved::Resolved;
 pub use timeouts::{AnswerTimeout, TimeoutSettings};
 
 use checks::{Bound, Checks};
