@@ -130,6 +130,7 @@ pub mod timeouts;
 
 mod answer;
 mod kept;
+mod reload;
 mod rng;
 mod sync;
 

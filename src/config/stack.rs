@@ -75,7 +75,9 @@ impl Config {
                 .with_queue(settings.queue)
                 .with_wait(settings.wait)
         };
-        let layer = BulkheadLayer::new().with_default(compartment(&self.features.default));
+        let layer = BulkheadLayer::new()
+            .without_features()
+            .with_default(compartment(&self.features.default));
         self.named().fold(layer, |layer, (name, settings)| {
             layer.with_feature(name, compartment(settings))
         })
@@ -86,7 +88,9 @@ impl Config {
             DegradeMode::Answer => DegradePolicy::answer(settings.message.as_str()),
             DegradeMode::Error => DegradePolicy::error(),
         };
-        let layer = DegradeLayer::new().with_default(policy(&self.features.default));
+        let layer = DegradeLayer::new()
+            .without_features()
+            .with_default(policy(&self.features.default));
         let layer = match self.cache.store() {
             Some(cache) => layer.with_memory_cache(cache),
             None => layer.without_cache(),

@@ -35,6 +35,20 @@ impl DegradeLayer {
         Self { settings: None }
     }
 
+    /// With the answers that another layer has kept, where both keep them in memory.
+    pub(crate) fn adopt(self, old: &Self) -> Self {
+        #[cfg(feature = "cache")]
+        if let (Some(settings), Some(old)) = (&self.settings, &old.settings) {
+            if let (Some(new), Some(old)) = (&settings.memory, &old.memory) {
+                let memory = new.clone().adopt(old);
+                return self.set(|settings| settings.keep_in(memory));
+            }
+        }
+        #[cfg(not(feature = "cache"))]
+        let _ = old;
+        self
+    }
+
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         if let Some(settings) = &mut self.settings {
             change(Arc::make_mut(settings));
@@ -46,6 +60,12 @@ impl DegradeLayer {
     #[must_use]
     pub fn with_default(self, policy: DegradePolicy) -> Self {
         self.set(|settings| settings.default = policy)
+    }
+
+    /// No policies but the default one.
+    #[cfg(feature = "config")]
+    pub(crate) fn without_features(self) -> Self {
+        self.set(|settings| settings.features.clear())
     }
 
     /// The policy of a feature. Default: only `background_jobs` has one, [`DegradePolicy::error`].
