@@ -149,6 +149,7 @@ where
 
 pin_project! {
     /// A call on its way through the stack.
+    #[must_use = "futures do nothing unless polled"]
     pub struct ResilientFuture<S, B>
     where
         Inner<S>: Service<Request<B>>,
@@ -222,6 +223,7 @@ where
 
 pin_project! {
     /// The future of [`Resilient::send`].
+    #[must_use = "futures do nothing unless polled"]
     pub struct Send<S, B>
     where
         Resilient<S>: Service<Request<B>>,

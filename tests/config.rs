@@ -183,15 +183,15 @@ fn a_wrong_value_is_refused_with_its_line_field_value_and_bound() {
         ("timeouts = 3", ":1: timeouts is 3, but must be a table"),
         (
             "[backoff]\nattempts = 0",
-            ":2: backoff.attempts is 0, but must be a whole number from 1 to 255",
+            ":2: backoff.attempts is 0, but must be a whole number from 1 to 20",
         ),
         (
-            "[backoff]\nattempts = 256",
-            ":2: backoff.attempts is 256, but must be a whole number from 1 to 255",
+            "[backoff]\nattempts = 21",
+            ":2: backoff.attempts is 21, but must be a whole number from 1 to 20",
         ),
         (
             "[backoff]\nattempts = [1]",
-            ":2: backoff.attempts is an array, but must be a whole number from 1 to 255",
+            ":2: backoff.attempts is an array, but must be a whole number from 1 to 20",
         ),
         (
             "[backoff]\njitter = 1.5",

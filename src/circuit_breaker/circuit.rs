@@ -71,6 +71,15 @@ impl Circuit {
         lock(&self.machine).reset(now)
     }
 
+    /// How long it is open from `now`, if it is.
+    pub(crate) fn open_for(&self, now: Instant) -> Option<Duration> {
+        lock(&self.machine).open_for(now)
+    }
+
+    pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
+        lock(&self.machine).is_forgettable(now)
+    }
+
     pub(crate) fn state(&self) -> CircuitState {
         lock(&self.machine).state()
     }

@@ -1,11 +1,11 @@
 //! One circuit per model, in a map that outside input cannot fill.
 //!
 //! Model ids come with requests. Those that a chain names are pinned and never leave; of the others the one that was
-//! used longest ago makes room, if it is closed and no call is under way in it. Where there is none such, and for ids
+//! used longest ago makes room, if no call is under way in it and it is closed, or open and long since not asked for. Where there is none such, and for ids
 //! longer than any model's, all share one circuit: a flood of invented ids can neither evict an open circuit nor grow
 //! the map.
 
-use super::{circuit::Circuit, policy::Policy, rules::Rules, state::CircuitState};
+use super::{circuit::Circuit, policy::Policy, rules::Rules};
 use crate::{
     call::Feature,
     sync::{Mutex, lock},
@@ -51,7 +51,7 @@ impl Circuits {
             return circuit;
         }
         let pinned = policy.pinned.contains(model);
-        if !pinned && (model.len() > LONGEST_ID || !map.make_room(policy.max_models)) {
+        if !pinned && (model.len() > LONGEST_ID || !map.make_room(policy.max_models, now)) {
             let rules = map.rules(policy);
             let new = || Circuit::new(OTHERS.into(), rules, now);
             let others = map.others.get_or_insert_with(|| Arc::new(new()));
@@ -135,14 +135,14 @@ impl Map {
     }
 
     /// Makes room for one more that is not pinned; false where there is none.
-    fn make_room(&mut self, max: usize) -> bool {
+    fn make_room(&mut self, max: usize, now: Instant) -> bool {
         if self.loose < max {
             return true;
         }
         let oldest = self
             .models
             .values()
-            .filter(|entry| !entry.pinned && entry.is_idle())
+            .filter(|entry| !entry.pinned && entry.is_idle(now))
             .min_by_key(|entry| entry.last_use)
             .map(|entry| Arc::clone(entry.circuit.model()));
         let made = oldest.is_some_and(|model| self.models.remove(&model).is_some());
@@ -152,15 +152,37 @@ impl Map {
 }
 
 impl Entry {
-    /// Closed, and held by nobody else: holders are only made under the lock of the map.
-    fn is_idle(&self) -> bool {
-        Arc::strong_count(&self.circuit) == 1 && self.circuit.state() == CircuitState::Closed
+    /// Held by nobody else, and nothing is lost with it: holders are only made under the lock of the map.
+    fn is_idle(&self, now: Instant) -> bool {
+        Arc::strong_count(&self.circuit) == 1 && self.circuit.is_forgettable(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::circuit_breaker::{
+        evidence::Outcome,
+        machine::{Admission, Ask},
+        state::CircuitState,
+    };
+    use std::time::Duration;
+
+    const FAILURE: Outcome = Outcome::Failure {
+        slow: false,
+        timeout: false,
+        cut: false,
+        in_run: true,
+    };
+
+    fn ask(now: Instant) -> Ask {
+        Ask {
+            now,
+            jitter: 0.0,
+            patience: Duration::ZERO,
+            divertible: false,
+        }
+    }
 
     fn policy(max_models: usize) -> Policy {
         Policy {
@@ -208,6 +230,30 @@ mod tests {
         }
         assert_eq!(circuits.all().len(), 3);
         assert_eq!(&*name("sonnet", &circuits, &policy), "sonnet");
+    }
+
+    /// Or each outage would take the places of models that are never asked for again.
+    #[test]
+    fn an_open_circuit_makes_room_once_nobody_has_asked_for_it_for_long() {
+        let (circuits, policy) = (Circuits::default(), policy(1));
+        let now = Instant::now();
+        let old = circuits.get(&"old".into(), &policy, now);
+        for second in 0..5 {
+            let at = now + Duration::from_secs(second);
+            let (admission, _) = old.admit(&ask(at));
+            let Admission::Pass(pass) = admission else {
+                panic!("{admission:?}")
+            };
+            old.record(pass, FAILURE, at, 0.0);
+        }
+        assert_eq!(old.state(), CircuitState::Open);
+        drop(old);
+        let opened = now + Duration::from_secs(4);
+        for (seconds, name) in [(60 + 300, OTHERS), (60 + 301, "new")] {
+            let later = opened + Duration::from_secs(seconds);
+            let circuit = circuits.get(&"new".into(), &policy, later);
+            assert_eq!(&**circuit.model(), name, "after {seconds} s");
+        }
     }
 
     #[test]

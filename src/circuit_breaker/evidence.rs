@@ -37,7 +37,8 @@ pub(crate) struct Evidence {
     window: Window,
     /// Failures before commit: refuted by the commit of a call that started after the first of them.
     failures: Run,
-    /// Answers that broke off after their commit: a commit says nothing against these, a whole answer does.
+    /// Answers that broke off after their commit: a commit says nothing against these, a whole answer to a call that
+    /// started after the first of them does.
     cuts: Run,
     /// Timeouts of ours, for the trigger at low traffic.
     timeouts: Run,
@@ -85,7 +86,7 @@ impl Evidence {
             Outcome::Neutral => None,
             Outcome::Success { slow } => {
                 self.commit(call);
-                self.cuts.clear();
+                self.cuts.refute(call);
                 self.count(now, false, slow);
                 self.too_slow(slow, now, rules)
             }

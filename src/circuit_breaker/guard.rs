@@ -84,7 +84,9 @@ impl AttemptGuard {
 
     fn outcome_of(&self, failure: &Failure, now: Instant) -> Outcome {
         match failure.kind {
-            FailureKind::DeadlineExceeded | FailureKind::Cancelled => self.outcome_of_leaving(now),
+            FailureKind::Cancelled => self.outcome_of_leaving(now),
+            // Its caller's word too: the deadline, or the half of it that a model gets while another one waits.
+            _ if failure.is_cut_short() => self.outcome_of_leaving(now),
             // A timeout with a status is upstream's word, one without is ours.
             FailureKind::Timeout => self.failure(failure.status.is_none()),
             _ if failure.counts_against_circuit() => self.failure(false),

@@ -63,7 +63,8 @@ impl CircuitBreakerLayer {
     }
 
     /// Consecutive failures that open a circuit. Default 5, at most 1,000. Only the success of a call that started after
-    /// the first of them ends the row.
+    /// the first of them ends the row, and they open nothing while the row is younger than
+    /// [`with_consecutive_span`](Self::with_consecutive_span): a test that fails at once and often sets that to zero.
     #[must_use]
     pub fn with_consecutive(self, failures: NonZeroU32) -> Self {
         self.rules(|rules| rules.consecutive.limit = failures.get())

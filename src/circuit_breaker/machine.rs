@@ -223,6 +223,18 @@ impl Machine {
         }
     }
 
+    /// Whether nothing is lost with it: it is closed, or nobody has asked for longer than its longest cool-down since its
+    /// next probe was due.
+    pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
+        let due = match &self.state {
+            State::Closed(_) => return true,
+            State::Open { until } => *until,
+            State::HalfOpen(_) => self.since,
+            State::ForcedOpen | State::Disabled => return false,
+        };
+        now.saturating_duration_since(due) > self.rules.max_cooldown
+    }
+
     /// What there is to see of it.
     pub(crate) fn read(&self, now: Instant) -> Reading {
         Reading {

@@ -17,7 +17,7 @@
 //! | a whole answer | success |
 //! | overload, server error, timeout, transport error, a panic of the inner service | failure |
 //! | an answer that breaks off | failure, in a row of its own: the next commit says nothing against it, a whole answer does |
-//! | a cancel by the caller, or the deadline, after more than half of the attempt's [`Timeouts`](crate::Timeouts) | failure, and a timeout of ours |
+//! | a cancel by the caller, or by the deadline (by half of it while another model waits), after more than half of the attempt's [`Timeouts`](crate::Timeouts) | failure, and a timeout of ours |
 //! | the same, earlier; a committed answer that its caller drops | nothing |
 //! | 400, 401, 413, 422 …: the caller's mistake | nothing; it neither ends a row nor settles a probe |
 //! | 429, spend limit, a model that is gone | nothing |
@@ -41,7 +41,7 @@
 //! circuit with nothing counted, a bad one opens it for 1.5 times as long, up to 5 min (and its fifth). A probe that was
 //! dropped early, or that ended in nothing, returns its permit, and the next call probes. One without a verdict after 30 s
 //! (or after the time its call may take to commit, where that is longer) opens the circuit again. After closing, the load
-//! comes back in steps over 30 s, but only calls that have another model are held back. Results of calls admitted before
+//! comes back in steps over 30 s, but only calls that have another model are held back (and come back, if that one fails). Results of calls admitted before
 //! the circuit last opened are ignored. No timer runs: what is due happens when the next call comes.
 //!
 //! # One tenant's limits

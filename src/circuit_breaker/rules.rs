@@ -24,7 +24,8 @@ pub(crate) struct ShareRule {
 
 impl ShareRule {
     pub(crate) fn is_met(self, part: u32, all: u32) -> bool {
-        all >= self.min && all > 0 && f64::from(part) >= self.rate * f64::from(all)
+        // Divided, not multiplied: 0.07 · 100 is more than 7 in binary, and 7 / 100 is the very number 0.07.
+        all >= self.min && all > 0 && f64::from(part) / f64::from(all) >= self.rate
     }
 }
 
@@ -96,6 +97,21 @@ impl Rules {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_in_hundredths_is_reached_at_exactly_that_share() {
+        for all in [20, 25, 50, 100] {
+            for part in 1..=all {
+                let rule = ShareRule {
+                    rate: f64::from(part * 100 / all) / 100.0,
+                    min: all,
+                };
+                assert!(rule.is_met(part, all), "{part} of {all}");
+                assert!(!rule.is_met(part - 1, all), "{} of {all}", part - 1);
+                assert!(!rule.is_met(part - 1, all - 1), "too few");
+            }
+        }
+    }
 
     #[test]
     fn an_open_time_grows_by_half_up_to_five_minutes() {

@@ -190,6 +190,7 @@ mod tests {
     }
 
     proptest! {
+        // Case 6.
         #[test]
         fn it_equals_a_recount_of_all_outcomes(
             script in prop::collection::vec((0_u64..5_000, any::<bool>(), any::<bool>()), 1..200),

@@ -81,9 +81,12 @@ impl Attempt {
         failure
     }
 
-    /// The time was up.
+    /// The time was up: its own, or what the deadline left it.
     pub(super) fn timed_out(&self, kind: FailureKind) -> BoxError {
-        let failure = Failure::new(kind).with_detail("no answer in time");
+        let mut failure = Failure::new(kind).with_detail("no answer in time");
+        if self.limits.is_past(Instant::now()) {
+            failure.mark_cut_short();
+        }
         self.failed(failure).into()
     }
 

@@ -89,7 +89,7 @@ impl Events {
         if taken.over.is_some() {
             self.tail.clear();
         } else {
-            self.tail.push(chunk);
+            self.tail.push_piece(chunk);
         }
         taken
     }

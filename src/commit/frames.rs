@@ -3,6 +3,10 @@
 use bytes::Bytes;
 use std::{borrow::Cow, collections::VecDeque};
 
+/// Pieces of an unfinished event that are kept as they come. Further ones are joined where they are small, for each costs
+/// four words besides its bytes, and may pin the buffer it was read into.
+const FREE: usize = 64;
+
 /// A queue of chunks that allocates only from the second one on: most answers never hold more.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
@@ -21,6 +25,22 @@ impl Frames {
             self.first = Some(chunk);
         } else {
             self.rest.push_back(chunk);
+        }
+    }
+
+    /// The same for an event that is not whole yet. Past [`FREE`] pieces the last two are joined while the older one is no
+    /// longer, so that their number grows with the logarithm of the bytes, and each byte is copied as often.
+    pub(super) fn push_piece(&mut self, chunk: Bytes) {
+        self.push(chunk);
+        while self.rest.len() > FREE {
+            let (Some(last), Some(older)) = (self.rest.pop_back(), self.rest.pop_back()) else {
+                return;
+            };
+            if older.len() > last.len() {
+                self.rest.extend([older, last]);
+                return;
+            }
+            self.rest.push_back([older, last].concat().into());
         }
     }
 
@@ -116,6 +136,29 @@ mod tests {
             assert_eq!(&*frames(chunks).start(max), start.as_bytes());
             assert_eq!(frames(chunks).into_start(max), start);
         }
+    }
+
+    #[test]
+    fn an_event_of_single_bytes_is_held_in_few_pieces() {
+        let text: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut frames = Frames::default();
+        for byte in &text {
+            frames.push_piece(Bytes::copy_from_slice(&[*byte]));
+            assert!(frames.rest.len() <= FREE + 20);
+        }
+        let out: Vec<Bytes> = std::iter::from_fn(|| frames.pop()).collect();
+        assert_eq!(out.concat(), text);
+    }
+
+    #[test]
+    fn pieces_in_a_usual_number_are_kept_as_they_came() {
+        let chunk = Bytes::from_static(b"abc");
+        let mut frames = Frames::default();
+        for _ in 0..=FREE {
+            frames.push_piece(chunk.clone());
+        }
+        let out: Vec<Bytes> = std::iter::from_fn(|| frames.pop()).collect();
+        assert!(out.iter().all(|piece| piece.as_ptr() == chunk.as_ptr()));
     }
 
     #[test]

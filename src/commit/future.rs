@@ -30,6 +30,7 @@ use tower_service::Service;
 pin_project! {
     /// The answer of one attempt. See the [module docs](super).
     #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
     pub struct CommitFuture<S, B, RB>
     where
         S: Service<Request<B>>,

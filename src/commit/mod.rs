@@ -19,7 +19,8 @@
 //! | not of a Messages call, or with a `content-encoding` | not at all | committed by its head |
 //!
 //! * A stream is held for 64 KiB or for 15 s from its `message_start`, whichever is first; then it is committed as it is.
-//!   What was held goes out in order and byte for byte.
+//!   What was held goes out in order and byte for byte. Where its chunks end decides nothing: a fault that came in one chunk
+//!   with the content that commits it is one after the commit.
 //! * A stream fails by an `error` event, an end without `message_stop`, a `message_stop` without an answer before it, a
 //!   second `message_start`, an event of a known name whose data is not a whole JSON object, and an event longer than
 //!   1 MiB. JSON fails by an error object, and by an end before it is whole.
@@ -64,13 +65,18 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+//! let overloaded = concat!(
+//!     "event: error\n",
+//!     r#"data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+//!     "\n\n",
+//! );
 //! let client = service_fn(move |_: Request<()>| async move {
 //!     let response = Response::builder().header("content-type", "text/event-stream");
 //!     Ok::<_, BoxError>(response.body(Full::new(Bytes::from(overloaded))).unwrap())
 //! });
 //!
-//! let error = CommitLayer::new().layer(client).oneshot(Request::new(())).await.unwrap_err();
+//! let service = CommitLayer::new().layer(client);
+//! let error = service.oneshot(Request::new(())).await.unwrap_err();
 //! assert_eq!(Failure::find(&*error).unwrap().kind, FailureKind::Overloaded);
 //! # }
 //! ```

@@ -4,6 +4,7 @@ use super::{
     attempt::Attempt,
     body::{CommitBody, Watch},
     expect::Ask,
+    fault::Fault,
     limits::{Due, far},
     source::{Chunks, Read, Source},
 };
@@ -69,7 +70,7 @@ where
         let judge = &*attempt.settings.classify;
         loop {
             if source.is_committed() || source.weight() >= self.limit {
-                return Poll::Ready(Ok(commit(attempt, head, source)));
+                return Poll::Ready(Ok(commit(attempt, head, source, None)));
             }
             match source.poll_read(cx) {
                 Poll::Ready(Read::More { .. }) => {
@@ -89,6 +90,10 @@ where
                     let body = CommitBody::whole(source);
                     return Poll::Ready(Ok(Response::from_parts(head, body)));
                 }
+                // In one chunk with the content that commits it: where chunks end must not decide what is resent.
+                Poll::Ready(Read::Broken(fault)) if source.is_committed() => {
+                    return Poll::Ready(Ok(commit(attempt, head, source, Some(fault))));
+                }
                 Poll::Ready(Read::Broken(fault)) => {
                     let failure = fault.before_commit(judge, &head);
                     return Poll::Ready(Err(attempt.failed(failure).into()));
@@ -99,7 +104,7 @@ where
                         return Poll::Pending;
                     }
                     return Poll::Ready(match attempt.limits.due(self.until).1 {
-                        Due::Commit => Ok(commit(attempt, head, source)),
+                        Due::Commit => Ok(commit(attempt, head, source, None)),
                         Due::Fail(kind) => Err(attempt.timed_out(kind)),
                     });
                 }
@@ -112,6 +117,7 @@ fn commit<RB>(
     attempt: &Attempt,
     mut head: response::Parts,
     source: Source<RB>,
+    fault: Option<Fault>,
 ) -> Response<CommitBody<RB>>
 where
     RB: Body<Data = Bytes> + Unpin,
@@ -127,7 +133,7 @@ where
         call: attempt.call.clone(),
         request_id: head.headers.get(REQUEST_ID).cloned(),
     };
-    let (body, end) = CommitBody::committed(source, watch);
+    let (body, end) = CommitBody::committed(source, watch, fault);
     head.extensions.insert(Verdict::Committed(end));
     Response::from_parts(head, body)
 }

@@ -9,13 +9,16 @@ use super::{
 use crate::jitter_backoff::{Jitter, JitterBackoffLayer, RetryBudget};
 use std::{num::NonZeroU8, time::Duration};
 
+/// More are no resilience but a storm.
+const MOST_ATTEMPTS: u8 = 20;
+
 /// When a failed attempt is made again. See [`jitter_backoff`](crate::jitter_backoff).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BackoffSettings {
-    /// Attempts at the last model of a chain, or the only one. Default 5.
+    /// Attempts at the last model of a chain, or the only one. Default 5; at most 20.
     pub attempts: NonZeroU8,
-    /// Attempts at a model while another one waits. Default 2.
+    /// Attempts at a model while another one waits. Default 2; at most 20.
     pub attempts_with_fallback: NonZeroU8,
     /// The wait before the first retry; doubles with each. Default 1 s.
     pub base: Duration,
@@ -43,7 +46,7 @@ impl Default for BackoffSettings {
 
 impl BackoffSettings {
     pub(super) fn read(&mut self, reader: &mut Reader<'_, '_>) {
-        let attempts = positive("a whole number from 1 to 255");
+        let attempts = positive("a whole number from 1 to 20");
         reader.read("attempts", &mut self.attempts, &attempts);
         reader.read(
             "attempts_with_fallback",
@@ -57,6 +60,20 @@ impl BackoffSettings {
     }
 
     pub(super) fn check(&self, checks: &mut Checks) {
+        for (key, attempts) in [
+            ("backoff.attempts", self.attempts),
+            (
+                "backoff.attempts_with_fallback",
+                self.attempts_with_fallback,
+            ),
+        ] {
+            checks.must(
+                attempts.get() <= MOST_ATTEMPTS,
+                key,
+                attempts,
+                "a whole number from 1 to 20",
+            );
+        }
         checks.time("backoff.base", self.base);
         checks.time("backoff.cap", self.cap);
         checks.ordered(

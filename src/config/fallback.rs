@@ -2,11 +2,11 @@
 
 use super::{
     checks::Checks,
-    form::{self, TEXT},
+    form::{TEXT, whole},
     reader::{Findings, Node, Reader},
 };
 use crate::model_fallback::ChainModel;
-use std::{collections::HashSet, num::NonZeroU64};
+use std::collections::HashSet;
 use toml::de::DeValue;
 
 /// A call counts the models before its own in a byte.
@@ -23,34 +23,14 @@ const MODEL_IS: &str = "the name of a model, or { model = \"…\", max_tokens = 
 pub struct FallbackSettings {
     /// The chains, best model first; of several, the first that has the model of a call is its chain. Default: sonnet,
     /// then haiku. Empty: no fallback.
-    pub chains: Vec<Vec<ModelSettings>>,
-}
-
-/// A model of a chain: its name, or `{ model = "…", max_tokens = 8192 }`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ModelSettings {
-    /// As it stands in a request.
-    pub model: String,
-    /// The most `max_tokens` it is asked for when it stands in. Default: as the request says.
-    pub max_tokens: Option<NonZeroU64>,
-}
-
-impl ModelSettings {
-    /// The model of this name.
-    pub fn new(model: impl Into<String>) -> Self {
-        Self {
-            model: model.into(),
-            max_tokens: None,
-        }
-    }
+    pub chains: Vec<Vec<ChainModel>>,
 }
 
 impl Default for FallbackSettings {
     fn default() -> Self {
         let chain = ["claude-sonnet-5-5", "claude-haiku-5-5"];
         Self {
-            chains: vec![chain.map(ModelSettings::new).into()],
+            chains: vec![chain.map(ChainModel::new).into()],
         }
     }
 }
@@ -77,33 +57,33 @@ impl FallbackSettings {
     }
 }
 
-/// `None`: it is no array.
-pub(super) fn read_chain(node: &Node<'_>, findings: &mut Findings) -> Option<Vec<ModelSettings>> {
+/// `None`: it is no array of models.
+pub(super) fn read_chain(node: &Node<'_>, findings: &mut Findings) -> Option<Vec<ChainModel>> {
     let Some(models) = node.items() else {
         findings.refuse(node, CHAIN_IS, false);
         return None;
     };
-    Some(
-        models
-            .filter_map(|model| read_model(&model, findings))
-            .collect(),
-    )
+    // All of them, so that each that is misread is told.
+    let models: Vec<_> = models.map(|model| read_model(&model, findings)).collect();
+    models.into_iter().collect()
 }
 
-fn read_model(node: &Node<'_>, findings: &mut Findings) -> Option<ModelSettings> {
+fn read_model(node: &Node<'_>, findings: &mut Findings) -> Option<ChainModel> {
     match node.value() {
-        DeValue::String(name) => Some(ModelSettings::new(name.as_ref())),
+        DeValue::String(name) => Some(ChainModel::new(name.as_ref())),
         DeValue::Table(_) => {
             let (mut name, mut max_tokens) = (None, None);
             findings.table_of(node, |reader| {
                 name = reader.get("model", &TEXT);
-                max_tokens =
-                    reader.get("max_tokens", &form::positive("a whole number, at least 1"));
+                max_tokens = reader.get("max_tokens", &whole("a whole number, at least 1"));
             });
             if name.is_none() {
                 findings.refuse(node, MODEL_IS, false);
             }
-            name.map(|model| ModelSettings { model, max_tokens })
+            name.map(|name| match max_tokens {
+                Some(most) => ChainModel::new(name).with_max_tokens(most),
+                None => ChainModel::new(name),
+            })
         }
         _ => {
             findings.refuse(node, MODEL_IS, false);
@@ -112,7 +92,7 @@ fn read_model(node: &Node<'_>, findings: &mut Findings) -> Option<ModelSettings>
     }
 }
 
-pub(super) fn check_chain(key: &str, chain: &[ModelSettings], checks: &mut Checks) {
+pub(super) fn check_chain(key: &str, chain: &[ChainModel], checks: &mut Checks) {
     checks.must(
         !chain.is_empty(),
         key,
@@ -124,7 +104,7 @@ pub(super) fn check_chain(key: &str, chain: &[ModelSettings], checks: &mut Check
     checks.must(chain.len() <= MOST_MODELS, key, length, bound);
     let mut names = HashSet::new();
     for entry in chain {
-        let name = &entry.model;
+        let name = entry.name();
         checks.must(
             !name.is_empty(),
             key,
@@ -138,16 +118,8 @@ pub(super) fn check_chain(key: &str, chain: &[ModelSettings], checks: &mut Check
             value,
             "chains with each model once",
         );
+        let value = format!("a chain with max_tokens 0 of {name:?}");
+        let bound = "chains with max_tokens of at least 1";
+        checks.must(entry.max_tokens() != Some(0), key, value, bound);
     }
-}
-
-pub(super) fn chain_models(chain: &[ModelSettings]) -> Vec<ChainModel> {
-    let model = |entry: &ModelSettings| {
-        let model = ChainModel::new(entry.model.as_str());
-        match entry.max_tokens {
-            Some(max_tokens) => model.with_max_tokens(max_tokens.get()),
-            None => model,
-        }
-    };
-    chain.iter().map(model).collect()
 }

@@ -2,11 +2,11 @@
 
 use super::{
     checks::Checks,
-    fallback::{ModelSettings, check_chain, read_chain},
+    fallback::{check_chain, read_chain},
     form::{DURATION, Form, TEXT, whole},
     reader::Reader,
 };
-use crate::{call::Feature, degrade::DegradePolicy};
+use crate::{call::Feature, degrade::DegradePolicy, model_fallback::ChainModel};
 use std::{collections::BTreeMap, time::Duration};
 use toml::de::DeValue;
 
@@ -34,7 +34,7 @@ pub struct FeaturesSettings {
 pub struct FeatureSettings {
     /// Calls in flight at a time, for each model; 0 rejects every call. Default 64; at most 1,000,000.
     pub in_flight: usize,
-    /// Calls that wait for a seat, for each model. Default: twice `in_flight`; at most 100,000.
+    /// Calls that wait for a seat, for each model. Default: twice `in_flight`, where that is set; at most 100,000.
     pub queue: usize,
     /// How long they wait. Default 2 s; at most 1 h.
     pub wait: Duration,
@@ -56,7 +56,7 @@ pub enum FeatureFallback {
     /// `false`: none.
     None,
     /// A chain of its own.
-    Own(Vec<ModelSettings>),
+    Own(Vec<ChainModel>),
 }
 
 /// What the calls of a feature get where no model answers.
@@ -192,10 +192,13 @@ impl Draft {
     /// With the rest from the default feature.
     fn settle(self, default: &FeatureSettings) -> FeatureSettings {
         let in_flight = self.in_flight.unwrap_or(default.in_flight);
-        let twice = in_flight.saturating_mul(2).min(LONGEST_QUEUE);
+        let queue = match self.in_flight {
+            Some(in_flight) => in_flight.saturating_mul(2).min(LONGEST_QUEUE),
+            None => default.queue,
+        };
         FeatureSettings {
             in_flight,
-            queue: self.queue.unwrap_or(twice),
+            queue: self.queue.unwrap_or(queue),
             wait: self.wait.unwrap_or(default.wait),
             fallback: self.fallback.unwrap_or_else(|| default.fallback.clone()),
             degrade: self.degrade.unwrap_or(default.degrade),

@@ -52,7 +52,7 @@ pub use backoff::BackoffSettings;
 pub use cache::CacheSettings;
 pub use circuit::CircuitSettings;
 pub use error::{ConfigError, Problem};
-pub use fallback::{FallbackSettings, ModelSettings};
+pub use fallback::FallbackSettings;
 pub use features::{DegradeMode, FeatureFallback, FeatureSettings, FeaturesSettings};
 pub use resolved::Resolved;
 pub use timeouts::{AnswerTimeout, TimeoutSettings};

@@ -2,10 +2,10 @@
 
 use super::{
     Config, DegradeMode, FeatureFallback, FeatureSettings,
-    fallback::ModelSettings,
     timeouts::AnswerTimeout,
     units::{Size, Time},
 };
+use crate::model_fallback::ChainModel;
 use std::{fmt, iter};
 
 /// Longer canned messages are cut.
@@ -209,10 +209,10 @@ impl Resolved<'_> {
     }
 }
 
-fn chain_text(chain: &[ModelSettings]) -> String {
-    let models = chain.iter().map(|entry| match entry.max_tokens {
-        Some(most) => format!("{} (≤ {most} tokens)", entry.model),
-        None => entry.model.clone(),
+fn chain_text(chain: &[ChainModel]) -> String {
+    let models = chain.iter().map(|entry| match entry.max_tokens() {
+        Some(most) => format!("{} (≤ {most} tokens)", entry.name()),
+        None => entry.name().to_owned(),
     });
     models.collect::<Vec<_>>().join(" ▸ ")
 }

@@ -2,7 +2,6 @@
 
 use super::{
     Config, ConfigError,
-    fallback::chain_models,
     features::{DegradeMode, FeatureFallback, FeatureSettings},
 };
 use crate::{
@@ -51,11 +50,8 @@ impl Config {
         let chains = |settings: &FeatureSettings| -> Vec<_> {
             match &settings.fallback {
                 FeatureFallback::None => Vec::new(),
-                FeatureFallback::Own(chain) => vec![chain_models(chain)],
-                FeatureFallback::Chains => {
-                    let chains = self.fallback.chains.iter();
-                    chains.map(|chain| chain_models(chain)).collect()
-                }
+                FeatureFallback::Own(chain) => vec![chain.clone()],
+                FeatureFallback::Chains => self.fallback.chains.clone(),
             }
         };
         let default = &self.features.default;

@@ -12,7 +12,7 @@ use tower_layer::Layer;
 /// |---|---|
 /// | [`with_default`](Self::with_default) | [`DegradePolicy::DEFAULT_MESSAGE`] |
 /// | [`with_feature`](Self::with_feature) | `background_jobs`: [`DegradePolicy::error`] |
-/// | [`with_cache`](Self::with_cache) | a `MemoryCache` of 64 MiB and 1 h; none without the feature `cache` |
+/// | `with_cache` | a `MemoryCache` of 64 MiB and 1 h; none without the feature `cache` |
 /// | [`with_lookup_timeout`](Self::with_lookup_timeout) | 200 ms |
 /// | [`with_body_mark`](Self::with_body_mark) | on |
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ impl DegradeLayer {
     }
 
     /// Who is told of every call that is degraded, as [`Event::Degraded`](crate::Event::Degraded). May be given several
-    /// times.
+    /// times. Default: none.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
         self.set(|settings| settings.observers.push(observer))

@@ -135,6 +135,7 @@ impl JitterBackoffLayer {
     }
 
     /// Adds an observer of [`Retrying`](crate::Event::Retrying) and [`NotRetried`](crate::Event::NotRetried).
+    /// Default: none.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observers.push(observer);

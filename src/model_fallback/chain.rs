@@ -41,6 +41,16 @@ impl ChainModel {
         self.max_tokens = Some(max_tokens);
         self
     }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The most `max_tokens` that it allows, if that was set.
+    pub fn max_tokens(&self) -> Option<u64> {
+        self.max_tokens
+    }
 }
 
 impl From<&str> for ChainModel {
@@ -160,11 +170,6 @@ impl Route {
     /// The model that is asked.
     pub(super) fn model(&self) -> Option<&ChainModel> {
         self.chain.get(self.at)
-    }
-
-    /// The one before it.
-    pub(super) fn model_before(&self) -> Option<&ChainModel> {
-        self.chain.get(self.at.checked_sub(1)?)
     }
 
     /// Models after it.

@@ -49,7 +49,7 @@ impl ModelFallbackLayer {
         self.change(|shared| shared.chains.push(chain))
     }
 
-    /// Sets the chain of one feature, which then uses no other.
+    /// Sets the chain of one feature, which then uses no other. Default: that of all features.
     #[must_use]
     pub fn with_feature_chain<M: Into<ChainModel>>(
         self,
@@ -84,7 +84,7 @@ impl ModelFallbackLayer {
         self.change(|shared| shared.chains.set(feature.into(), None))
     }
 
-    /// Adds an observer of [`FellBack`](crate::Event::FellBack).
+    /// Adds an observer of [`FellBack`](crate::Event::FellBack). Default: none.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
         self.change(|shared| shared.observers.push(observer))

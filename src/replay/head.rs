@@ -28,7 +28,7 @@ pub(super) struct Opening {
 }
 
 /// Takes from the head what is meant for this crate, and hides its secrets from `Debug`.
-pub(super) fn open(head: &mut request::Parts, now: Instant, settings: &ReplayLayer) -> Opening {
+pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer) -> Opening {
     headers::strip_ours(&mut head.headers);
     headers::mark_secrets(&mut head.headers);
     let credential = headers::credential(&head.headers);
@@ -36,8 +36,8 @@ pub(super) fn open(head: &mut request::Parts, now: Instant, settings: &ReplayLay
         .extensions
         .remove()
         .or_else(|| credential.map(Tenant::new));
-    let feature = head.extensions.remove().unwrap_or_default();
-    let default = settings.deadline_of(&feature);
+    let feature: Feature = head.extensions.remove().unwrap_or_default();
+    let default = layer.deadline_of(&feature);
     let in_default = || now.checked_add(default).map(Deadline::at);
     Opening {
         feature,

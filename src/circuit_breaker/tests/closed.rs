@@ -174,6 +174,21 @@ fn streams_that_always_break_off_open_though_each_was_committed() {
 }
 
 #[test]
+fn a_stream_from_before_the_cuts_does_not_end_their_row_and_a_later_one_does() {
+    for (late, state) in [(true, CircuitState::Open), (false, CircuitState::Closed)] {
+        let mut rig = Rig::new(Rules::default());
+        let early = rig.pass();
+        rig.commit(&early);
+        rig.calls(4, CUT);
+        let pass = if late { early } else { rig.pass() };
+        rig.end(pass, SUCCESS);
+        rig.wait(2.0);
+        rig.call(CUT);
+        assert_eq!(rig.state(), state, "late: {late}");
+    }
+}
+
+#[test]
 fn failures_beyond_the_share_of_their_call_do_not_make_a_run() {
     let mut rig = Rig::new(Rules::default());
     rig.calls(2, FAILURE);

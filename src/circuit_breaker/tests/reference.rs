@@ -149,9 +149,9 @@ impl Reference {
             let gap = row
                 .last()
                 .is_some_and(|last| Duration::from_millis(time - last.0) > rule.within);
-            let refuted = row
-                .first()
-                .is_some_and(|first| good && [*began > first.1, mine, true][which as usize]);
+            let refuted = row.first().is_some_and(|first| {
+                good && [*began > first.1, mine && *began > first.1, true][which as usize]
+            });
             if refuted || (mine && gap) {
                 row.clear();
             }
@@ -283,6 +283,7 @@ fn run(script: &[Step]) -> Result<Vec<CircuitState>, TestCaseError> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+    // Case 79.
     #[test]
     fn the_machine_walks_in_step_with_a_reference_that_recounts_everything(script in steps()) {
         run(&script)?;

@@ -79,7 +79,10 @@ async fn a_gone_model_is_gone_for_ten_minutes_for_its_tenant_and_in_a_chain_only
     tokio::time::advance(Duration::from_millis(1)).await;
     let back = send(&layer, call(1), Verdict::Complete).await;
     assert!(back.failure().is_none());
-    assert_eq!(*log.0.lock().unwrap(), ["sonnet model_gone 600s"]);
+    assert_eq!(
+        *log.0.lock().unwrap(),
+        ["sonnet model_gone 600s", "sonnet kept away: model_gone"]
+    );
     assert_eq!(layer.handle().snapshot()[0].failures, 0);
 }
 
@@ -160,6 +163,15 @@ fn settings_that_cannot_work_are_refused_by_name() {
             "consecutive_span",
         ),
         (new().with_window(Duration::ZERO), "window"),
+        (
+            new().with_consecutive_within(Duration::ZERO),
+            "consecutive_within",
+        ),
+        (new().with_own_timeouts(few, Duration::ZERO), "own_timeouts"),
+        (
+            new().with_slow_calls(Duration::ZERO, 0.5, few),
+            "slow_calls",
+        ),
         (new().with_cooldown(Duration::ZERO), "cooldown"),
         (
             new().with_max_cooldown(Duration::from_secs(59)),

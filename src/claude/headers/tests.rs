@@ -94,6 +94,7 @@ fn zero_the_past_and_garbage_are_no_wait() {
     assert_eq!(wait_of(&[]), None);
 }
 
+// Case 45.
 #[test]
 fn a_huge_wait_is_shortened_and_never_overflows() {
     let endless = "9".repeat(400);
