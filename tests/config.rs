@@ -1,9 +1,15 @@
 //! The configuration file: its defaults, what it refuses and how it says so.
 
+mod common;
+
+use common::{Act, HAIKU, SONNET, Upstream, request};
 use proptest::prelude::*;
 use std::time::Duration;
-use tower_claude::config::{
-    AnswerTimeout, AuthSettings, Config, ConfigError, DegradeMode, FeatureFallback,
+use tokio::time::Instant;
+use tower::Layer;
+use tower_claude::{
+    Feature, Outcome, Served,
+    config::{AnswerTimeout, AuthSettings, Config, ConfigError, DegradeMode, FeatureFallback},
 };
 
 fn read(text: &str) -> Result<Config, ConfigError> {
@@ -360,6 +366,86 @@ summary                 10     20    2s       10m  as above  "I'm experiencing i
 x                       64    128    2s       10m  o ▸ p     "Soon."
 "#
     );
+}
+
+/// Of the configuration that `text` is: how a call of a feature to sonnet ends, the model that answered, the seconds.
+async fn ends(text: &str, feature: &'static str, upstream: Upstream) -> (Outcome, String, u64) {
+    let stack = read(text).unwrap().resilience().unwrap().build().unwrap();
+    let mut request = request(SONNET, false);
+    request.extensions_mut().insert(Feature::new(feature));
+    let start = Instant::now();
+    let answer = stack.layer(upstream).send(request).await.unwrap();
+    let seconds = (Instant::now() - start).as_secs();
+    let served = answer.extensions().get::<Served>().unwrap();
+    let model = served.model.as_deref().unwrap_or_default().to_owned();
+    (served.outcome, model, seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_feature_has_its_chains_and_stand_in_and_an_unknown_one_those_of_the_default() {
+    let text = format!(
+        r#"
+        [backoff]
+        attempts = 1
+        attempts_with_fallback = 1
+        [features.default]
+        fallback = false
+        degrade = "error"
+        [features.chat]
+        fallback = true
+        degrade = "answer"
+        [features.own]
+        fallback = ["{SONNET}", "third"]
+        "#
+    );
+    let upstream = Upstream::new(|model, _| match model {
+        SONNET => Act::overloaded(),
+        _ => Act::ok(),
+    });
+    for (feature, outcome, model) in [
+        ("unheard-of", Outcome::Error, SONNET),
+        ("default", Outcome::Error, SONNET),
+        ("code", Outcome::Error, SONNET),
+        ("chat", Outcome::Fallback, HAIKU),
+        ("own", Outcome::Fallback, "third"),
+    ] {
+        let ends = ends(&text, feature, upstream.clone()).await;
+        assert_eq!((ends.0, &*ends.1), (outcome, model), "{feature}");
+    }
+    let inherited = format!("features.default.fallback = ['{SONNET}', 'third']");
+    let upstream = Upstream::new(|model, _| match model {
+        SONNET | HAIKU => Act::overloaded(),
+        _ => Act::ok(),
+    });
+    for feature in ["unheard-of", "chat"] {
+        let ends = ends(&inherited, feature, upstream.clone()).await;
+        assert_eq!(ends.1, "third", "{feature}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_feature_has_its_deadline_and_an_unknown_one_that_of_the_default() {
+    let text = r#"
+        deadline = "2m"
+        timeouts.answer = "10m"
+        fallback.chains = []
+        [features.default]
+        deadline = "40s"
+        [features.chat]
+        deadline = "50s"
+    "#;
+    for (feature, deadline) in [
+        ("unheard-of", 40),
+        ("default", 40),
+        ("chat", 50),
+        ("summary", 40),
+    ] {
+        let (_, _, seconds) = ends(text, feature, Upstream::always(Act::Hang)).await;
+        assert_eq!(seconds, deadline, "{feature}");
+    }
+    let text = text.replace("deadline = \"40s\"", "");
+    let (_, _, seconds) = ends(&text, "unheard-of", Upstream::always(Act::Hang)).await;
+    assert_eq!(seconds, 120);
 }
 
 /// Lines that are right, wrong in value, or wrong in form.
