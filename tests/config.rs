@@ -220,6 +220,10 @@ fn a_wrong_value_is_refused_with_its_line_field_value_and_bound() {
             ":1: timeouts.first_event is 15s, but must be at most deadline, 10s",
         ),
         (
+            "timeouts.answer = '1m'\n[features.default]\ndeadline = '30s'",
+            ":1: timeouts.answer is 1m, but must be at most features.default.deadline, 30s",
+        ),
+        (
             "[circuit]\nconsecutive = 1001",
             ":2: circuit.consecutive is 1001, but must be at most 1000",
         ),
@@ -423,29 +427,31 @@ async fn each_feature_has_its_chains_and_stand_in_and_an_unknown_one_those_of_th
     }
 }
 
+/// An attempt every 10 s, the last one where the next would not be within the deadline.
 #[tokio::test(start_paused = true)]
 async fn each_feature_has_its_deadline_and_an_unknown_one_that_of_the_default() {
     let text = r#"
         deadline = "2m"
-        timeouts.answer = "10m"
         fallback.chains = []
+        backoff = { attempts = 20, base = "10s", cap = "10s", jitter = 0 }
         [features.default]
         deadline = "40s"
         [features.chat]
         deadline = "50s"
     "#;
-    for (feature, deadline) in [
-        ("unheard-of", 40),
-        ("default", 40),
-        ("chat", 50),
-        ("summary", 40),
+    let upstream = Upstream::always(Act::overloaded());
+    for (feature, last) in [
+        ("unheard-of", 30),
+        ("default", 30),
+        ("chat", 40),
+        ("summary", 30),
     ] {
-        let (_, _, seconds) = ends(text, feature, Upstream::always(Act::Hang)).await;
-        assert_eq!(seconds, deadline, "{feature}");
+        let (_, _, seconds) = ends(text, feature, upstream.clone()).await;
+        assert_eq!(seconds, last, "{feature}");
     }
     let text = text.replace("deadline = \"40s\"", "");
-    let (_, _, seconds) = ends(&text, "unheard-of", Upstream::always(Act::Hang)).await;
-    assert_eq!(seconds, 120);
+    let (_, _, seconds) = ends(&text, "unheard-of", upstream).await;
+    assert_eq!(seconds, 110);
 }
 
 /// Lines that are right, wrong in value, or wrong in form.
@@ -488,6 +494,7 @@ fn line() -> impl Strategy<Value = String> {
         "features.x.degrade",
         "features.x.message",
         "features.x.deadline",
+        "features.default.deadline",
         "cache.max_bytes",
         "cache.ttl",
         "auth.api_key_env",

@@ -213,6 +213,14 @@ impl Config {
         });
     }
 
+    /// The deadline of a call of the default feature or an unknown one, and the key that says so.
+    fn default_deadline(&self) -> (&'static str, Duration) {
+        match self.features.default.deadline {
+            Some(deadline) => ("features.default.deadline", deadline),
+            None => ("deadline", self.deadline),
+        }
+    }
+
     fn breaches(&self) -> Vec<checks::Breach> {
         let mut checks = Checks::default();
         checks.must_secretly(form::is_upstream(&self.upstream), "upstream", UPSTREAM_IS);
@@ -235,7 +243,7 @@ impl Config {
             ("max_body", Size(self.max_body)),
         );
         checks.time_or_none("drain", self.drain);
-        self.timeouts.check(self.deadline, &mut checks);
+        self.timeouts.check(self.default_deadline(), &mut checks);
         self.backoff.check(&mut checks);
         self.circuit.check(&mut checks);
         self.fallback.check(&mut checks);

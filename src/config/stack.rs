@@ -29,7 +29,7 @@ impl Config {
             .bulkhead(self.bulkhead_layer())
             .degrade(self.degrade_layer())
             .max_body(self.max_body)
-            .deadline(self.features.default.deadline.unwrap_or(self.deadline));
+            .deadline(self.default_deadline().1);
         Ok(self
             .features
             .named

@@ -19,7 +19,7 @@ pub struct TimeoutSettings {
     pub first_event: Duration,
     /// Between two events of a stream. Default 30 s.
     pub idle: Duration,
-    /// To a whole JSON answer. Default [`AnswerTimeout::Auto`].
+    /// To a whole JSON answer; at most the deadline. Default [`AnswerTimeout::Auto`].
     pub answer: AnswerTimeout,
     /// For which a caller may read nothing of its answer. Default 60 s.
     pub slow_reader: Duration,
@@ -64,19 +64,21 @@ impl TimeoutSettings {
         reader.read("slow_reader", &mut self.slow_reader, &DURATION);
     }
 
-    pub(super) fn check(&self, deadline: Duration, checks: &mut Checks) {
+    /// `deadline` is the one that calls have by default, and its key.
+    pub(super) fn check(&self, deadline: (&str, Duration), checks: &mut Checks) {
         checks.time("timeouts.connect", self.connect);
         checks.time("timeouts.first_event", self.first_event);
-        checks.ordered(
-            ("timeouts.first_event", Time(self.first_event)),
-            Bound::AtMost,
-            ("deadline", Time(deadline)),
-        );
         checks.time("timeouts.idle", self.idle);
+        checks.time("timeouts.slow_reader", self.slow_reader);
+        let mut within = |key: &str, timeout: Duration| {
+            let deadline = (deadline.0, Time(deadline.1));
+            checks.ordered((key, Time(timeout)), Bound::AtMost, deadline);
+        };
+        within("timeouts.first_event", self.first_event);
         if let AnswerTimeout::Fixed(answer) = self.answer {
+            within("timeouts.answer", answer);
             checks.time("timeouts.answer", answer);
         }
-        checks.time("timeouts.slow_reader", self.slow_reader);
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
