@@ -81,9 +81,15 @@ pub struct ResilienceBuilder {
     breaker: CircuitBreakerLayer,
     commit: CommitLayer,
     timeouts: Timeouts,
-    classifier: Option<Arc<dyn Classify>>,
-    observers: Vec<Arc<dyn Observe>>,
+    pub(crate) code: Code,
     seed: Option<u64>,
+}
+
+/// What of a stack is code and no setting.
+#[derive(Clone, Default)]
+pub(crate) struct Code {
+    pub(crate) classifier: Option<Arc<dyn Classify>>,
+    pub(crate) observers: Vec<Arc<dyn Observe>>,
 }
 
 impl Resilience {
@@ -206,14 +212,14 @@ impl ResilienceBuilder {
 
     /// Another judge of answers. Default: [`ClaudeClassifier`](crate::classify::ClaudeClassifier).
     pub fn classifier(mut self, classifier: Arc<dyn Classify>) -> Self {
-        self.classifier = Some(classifier);
+        self.code.classifier = Some(classifier);
         self
     }
 
     /// Adds an observer of every decision of every layer: a [`Monitor`](crate::monitor::Monitor), or one of your own.
     /// May be given several times. Default: none.
     pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
-        self.observers.push(observer);
+        self.code.observers.push(observer);
         self
     }
 
@@ -238,7 +244,8 @@ impl ResilienceBuilder {
             breaker,
             commit,
             timeouts,
-            ..
+            code,
+            seed,
         } = self;
         timeouts.check()?;
         replay.check()?;
@@ -270,17 +277,18 @@ impl ResilienceBuilder {
             bulkhead: bulkhead.with_pinned_models(models.iter().cloned()),
             breaker: breaker.with_pinned_models(models).with_timeouts(timeouts),
             commit: commit.with_timeouts(timeouts),
+            code,
         };
         stack.commit.check()?;
-        if let Some(classifier) = self.classifier {
+        if let Some(classifier) = stack.code.classifier.clone() {
             stack.commit = stack.commit.with_classify(classifier);
         }
-        if let Some(seed) = self.seed {
+        if let Some(seed) = seed {
             // A stream of randomness each, so that one layer's draws do not shift another's.
             stack.backoff = stack.backoff.with_seed(seed);
             stack.breaker = stack.breaker.with_seed(seed.wrapping_add(1));
         }
-        for observer in self.observers {
+        for observer in stack.code.observers.clone() {
             stack.replay = stack.replay.with_observer(observer.clone());
             stack.degrade = stack.degrade.with_observer(observer.clone());
             stack.fallback = stack.fallback.with_observer(observer.clone());
@@ -290,6 +298,15 @@ impl ResilienceBuilder {
             stack.commit = stack.commit.with_observer(observer);
         }
         Ok(stack)
+    }
+}
+
+/// Neither observers nor classifiers have to be worth a look.
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code")
+            .field("observers", &self.observers.len())
+            .finish_non_exhaustive()
     }
 }
 

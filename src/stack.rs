@@ -2,6 +2,7 @@
 
 use crate::{
     body::{GuardedBody, ReplayBody},
+    builder::Code,
     bulkhead::{Bulkhead, BulkheadLayer, Bulkheads, Permit},
     circuit_breaker::{AttemptGuard, CircuitBreaker, CircuitBreakerLayer, CircuitHandle},
     commit::{Commit, CommitBody, CommitLayer},
@@ -36,6 +37,7 @@ pub struct Resilience {
     pub(crate) bulkhead: BulkheadLayer,
     pub(crate) breaker: CircuitBreakerLayer,
     pub(crate) commit: CommitLayer,
+    pub(crate) code: Code,
 }
 
 impl Resilience {

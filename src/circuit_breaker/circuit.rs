@@ -34,6 +34,10 @@ impl Circuit {
         &self.model
     }
 
+    pub(crate) fn reconfigure(&self, rules: Arc<Rules>) {
+        lock(&self.machine).reconfigure(rules);
+    }
+
     pub(crate) fn admit(&self, ask: &Ask) -> (Admission, [Option<CircuitChange>; 2]) {
         lock(&self.machine).admit(ask)
     }

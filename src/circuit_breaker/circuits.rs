@@ -5,7 +5,7 @@
 //! longer than any model's, all share one circuit: a flood of invented ids can neither evict an open circuit nor grow
 //! the map.
 
-use super::{circuit::Circuit, policy::Policy};
+use super::{circuit::Circuit, policy::Policy, rules::Rules};
 use crate::{
     call::Feature,
     sync::{Mutex, lock},
@@ -29,6 +29,8 @@ pub(crate) struct Circuits(Mutex<Map>);
 struct Map {
     models: HashMap<Arc<str>, Entry>,
     others: Option<Arc<Circuit>>,
+    /// Those of the last [`reconfigure`](Circuits::reconfigure): they hold also for calls that began under older ones.
+    rules: Option<Arc<Rules>>,
     /// Those in `models` that are not pinned.
     loose: usize,
     uses: u64,
@@ -50,7 +52,8 @@ impl Circuits {
         }
         let pinned = policy.pinned.contains(model);
         if !pinned && (model.len() > LONGEST_ID || !map.make_room(policy.max_models, now)) {
-            let new = || Circuit::new(OTHERS.into(), Arc::clone(&policy.rules), now);
+            let rules = map.rules(policy);
+            let new = || Circuit::new(OTHERS.into(), rules, now);
             let others = map.others.get_or_insert_with(|| Arc::new(new()));
             return Arc::clone(others);
         }
@@ -62,6 +65,22 @@ impl Circuits {
         let mut map = lock(&self.0);
         map.touch(model)
             .unwrap_or_else(|| map.insert(model, true, policy, now))
+    }
+
+    /// Goes on by the rules and the pinned models of another policy.
+    pub(crate) fn reconfigure(&self, policy: &Policy) {
+        let mut map = lock(&self.0);
+        map.rules = Some(Arc::clone(&policy.rules));
+        let mut loose = 0;
+        for (model, entry) in &mut map.models {
+            entry.pinned = policy.pinned.contains(model);
+            loose += usize::from(!entry.pinned);
+            entry.circuit.reconfigure(Arc::clone(&policy.rules));
+        }
+        map.loose = loose;
+        if let Some(others) = &map.others {
+            others.reconfigure(Arc::clone(&policy.rules));
+        }
     }
 
     /// The circuit of `model`, if it has one.
@@ -85,6 +104,10 @@ impl Circuits {
 }
 
 impl Map {
+    fn rules(&self, policy: &Policy) -> Arc<Rules> {
+        Arc::clone(self.rules.as_ref().unwrap_or(&policy.rules))
+    }
+
     fn touch(&mut self, model: &str) -> Option<Arc<Circuit>> {
         self.uses += 1;
         let entry = self.models.get_mut(model)?;
@@ -99,7 +122,7 @@ impl Map {
         policy: &Policy,
         now: Instant,
     ) -> Arc<Circuit> {
-        let rules = Arc::clone(&policy.rules);
+        let rules = self.rules(policy);
         let circuit = Arc::new(Circuit::new(Arc::clone(model), rules, now));
         self.loose += usize::from(!pinned);
         let entry = Entry {

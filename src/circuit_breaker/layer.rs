@@ -39,6 +39,16 @@ impl CircuitBreakerLayer {
         }
     }
 
+    /// With the circuits and cool-downs of another layer, which go on by the settings of this one.
+    pub(crate) fn adopt(mut self, old: &Self) -> Self {
+        if !self.off && !old.off {
+            self.shared.circuits = Arc::clone(&old.shared.circuits);
+            self.shared.cooldowns = Arc::clone(&old.shared.cooldowns);
+            self.shared.circuits.reconfigure(&self.shared.policy);
+        }
+        self
+    }
+
     /// Finds settings that cannot work.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         if self.off {

@@ -90,6 +90,12 @@ impl Machine {
         }
     }
 
+    /// Goes on by other rules. What was counted stays, and what is open stays open as long as it was told.
+    pub(crate) fn reconfigure(&mut self, rules: Arc<Rules>) {
+        self.evidence.reconfigure(&rules);
+        self.rules = rules;
+    }
+
     /// Decides about a call, and tells what changed in doing so: an overdue probe may first have re-opened the circuit,
     /// and then half-opened it once more.
     pub(crate) fn admit(&mut self, ask: &Ask) -> (Admission, [Option<CircuitChange>; 2]) {

@@ -1,316 +1,227 @@
-//! Reads a table of a TOML document, field by field, and refuses what nobody asked for.
+//! A table of the file, read key by key: what is misread is noted with its line, what nobody asked for is unknown.
+//!
+//! A problem stops nothing: the value before it stays, and all problems of a file are told at once.
 
-use super::{error::ConfigError, units};
-use std::{
-    borrow::Cow,
-    cell::{Cell, RefCell},
-    fmt::Display,
-    net::SocketAddr,
-    time::Duration,
-};
+use super::{error::Problem, form::Form, nearest::nearest};
+use std::collections::BTreeMap;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-/// The text of a file and its name, to point into.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a str,
+/// More problems than this are one: it is the wrong file.
+const MOST_PROBLEMS: usize = 50;
+/// Longer values are cut in messages.
+const LONGEST_VALUE: usize = 60;
+
+/// What was found in a file.
+#[derive(Debug)]
+pub(super) struct Findings {
+    /// Where each line begins.
+    lines: Vec<usize>,
+    /// The line of each key, by its full name.
+    keys: BTreeMap<String, usize>,
+    problems: Vec<Problem>,
 }
 
-impl Source<'_> {
-    /// The line of an offset, from 1.
-    pub(super) fn line(&self, offset: usize) -> usize {
-        let before = self
-            .text
-            .as_bytes()
-            .get(..offset)
-            .unwrap_or(self.text.as_bytes());
-        memchr::memchr_iter(b'\n', before).count() + 1
-    }
+/// A value with its full name.
+#[derive(Debug)]
+pub(super) struct Node<'t> {
+    name: String,
+    value: &'t Spanned<DeValue<'t>>,
 }
 
-/// One table. Each field is asked for by name; [`finish`](Self::finish) refuses the others.
-pub(super) struct Reader<'a> {
-    source: Source<'a>,
-    path: String,
-    table: &'a DeTable<'a>,
-    known: RefCell<Vec<&'static str>>,
-    all: Cell<bool>,
+/// A table that is being read.
+#[derive(Debug)]
+pub(super) struct Reader<'f, 't> {
+    /// Empty for the whole file.
+    name: String,
+    table: &'t DeTable<'t>,
+    known: Vec<&'static str>,
+    /// Any key is known.
+    open: bool,
+    pub(super) findings: &'f mut Findings,
 }
 
-type Read<T> = Result<T, ConfigError>;
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(source: Source<'a>, path: impl Into<String>, table: &'a DeTable<'a>) -> Self {
+impl Findings {
+    pub(super) fn new(text: &str) -> Self {
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
         Self {
-            source,
-            path: path.into(),
+            lines: [0].into_iter().chain(starts).collect(),
+            keys: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// The line of this byte, from 1.
+    pub(super) fn line_at(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset)
+    }
+
+    /// The line of a key, if it is in the file.
+    pub(super) fn line_of(&self, key: &str) -> Option<usize> {
+        self.keys.get(key).copied()
+    }
+
+    /// The line of the innermost table above a key that is in the file.
+    pub(super) fn line_above(&self, key: &str) -> Option<usize> {
+        let (above, _) = key.rsplit_once('.')?;
+        self.line_of(above).or_else(|| self.line_above(above))
+    }
+
+    pub(super) fn note(&mut self, problem: Problem) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+
+    /// The value is not of the form that it must have.
+    pub(super) fn refuse(&mut self, node: &Node<'_>, form: &str, secret: bool) {
+        let line = self.line_at(node.value.span().start);
+        let value = (!secret).then(|| shown(node.value.get_ref()));
+        self.note(Problem::value(Some(line), &node.name, value, form));
+    }
+
+    /// Reads a table whole.
+    pub(super) fn table<'t>(
+        &mut self,
+        name: &str,
+        table: &'t DeTable<'t>,
+        read: impl FnOnce(&mut Reader<'_, 't>),
+    ) {
+        let mut reader = Reader {
+            name: name.to_owned(),
             table,
-            known: RefCell::default(),
-            all: Cell::default(),
-        }
-    }
-
-    pub(super) fn source(&self) -> Source<'a> {
-        self.source
-    }
-
-    pub(super) fn field(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
-    }
-
-    fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.known.borrow_mut().push(key);
-        self.table.get(key)
-    }
-
-    /// An error at the value of a key.
-    pub(super) fn wrong(
-        &self,
-        key: &str,
-        value: &Spanned<DeValue<'_>>,
-        bound: &str,
-    ) -> ConfigError {
-        let problem = format!("is {}, but must be {bound}", shown(value.get_ref()));
-        let line = self.source.line(value.span().start);
-        ConfigError::new(self.source.file, Some(line), self.field(key), problem)
-    }
-
-    /// Reads `key` into `target`, if it is there. `parse` answers `None` for a value that does not fit.
-    pub(super) fn read<T>(
-        &self,
-        key: &'static str,
-        target: &mut T,
-        bound: &str,
-        parse: impl FnOnce(&'a DeValue<'a>) -> Option<T>,
-    ) -> Read<()> {
-        let Some(value) = self.get(key) else {
-            return Ok(());
+            known: Vec::new(),
+            open: false,
+            findings: self,
         };
-        *target = parse(value.get_ref()).ok_or_else(|| self.wrong(key, value, bound))?;
-        Ok(())
+        read(&mut reader);
+        reader.refuse_the_rest();
     }
 
-    pub(super) fn duration(&self, key: &'static str, target: &mut Duration) -> Read<()> {
-        self.read(key, target, "a duration above 0 such as \"15s\"", |value| {
-            units::duration(value.as_str()?).filter(|time| !time.is_zero())
-        })
+    /// Reads a value that must be a table.
+    pub(super) fn table_of<'t>(&mut self, node: &Node<'t>, read: impl FnOnce(&mut Reader<'_, 't>)) {
+        match node.value.get_ref() {
+            DeValue::Table(table) => self.table(&node.name, table, read),
+            _ => self.refuse(node, "a table", false),
+        }
+    }
+}
+
+impl<'t> Node<'t> {
+    pub(super) fn value(&self) -> &'t DeValue<'t> {
+        self.value.get_ref()
     }
 
-    /// A duration that may be 0.
-    pub(super) fn wait(&self, key: &'static str, target: &mut Duration) -> Read<()> {
-        self.read(key, target, "a duration such as \"2s\"", |value| {
-            units::duration(value.as_str()?)
-        })
+    /// Its items, where it is an array.
+    pub(super) fn items(&self) -> Option<impl Iterator<Item = Node<'t>>> {
+        let items = self.value.get_ref().as_array()?.iter().enumerate();
+        Some(items.map(|(at, value)| Node {
+            name: format!("{}[{at}]", self.name),
+            value,
+        }))
+    }
+}
+
+impl<'t> Reader<'_, 't> {
+    /// The value of a key, if it is there.
+    pub(super) fn node(&mut self, key: &'static str) -> Option<Node<'t>> {
+        self.known.push(key);
+        let (at, value) = self.table.get_key_value(key)?;
+        let name = full_name(&self.name, key);
+        let line = self.findings.line_at(at.span().start);
+        self.findings.keys.insert(name.clone(), line);
+        Some(Node { name, value })
     }
 
-    pub(super) fn size(&self, key: &'static str, target: &mut u64) -> Read<()> {
-        self.read(key, target, "a size above 0 such as \"32MiB\"", |value| {
-            units::size(value.as_str()?).filter(|size| *size > 0)
-        })
+    /// The value of a key, if it is there and of this form.
+    pub(super) fn get<T>(&mut self, key: &'static str, form: &Form<T>) -> Option<T> {
+        let node = self.node(key)?;
+        let value = (form.read)(node.value());
+        if value.is_none() {
+            self.findings.refuse(&node, form.is, form.secret);
+        }
+        value
     }
 
-    pub(super) fn count<T>(&self, key: &'static str, target: &mut T, from: u64, to: u64) -> Read<()>
-    where
-        T: TryFrom<u64>,
-    {
-        let bound = format!("a whole number from {from} to {to}");
-        self.read(key, target, &bound, |value| {
-            let number = integer(value)?;
-            if number < from || number > to {
-                return None;
+    /// The value of a key, where it is there, in place of the one before.
+    pub(super) fn read<T>(&mut self, key: &'static str, into: &mut T, form: &Form<T>) {
+        if let Some(value) = self.get(key, form) {
+            *into = value;
+        }
+    }
+
+    /// The table of a key, if it is there.
+    pub(super) fn table(&mut self, key: &'static str, read: impl FnOnce(&mut Reader<'_, 't>)) {
+        if let Some(node) = self.node(key) {
+            self.findings.table_of(&node, read);
+        }
+    }
+
+    /// Every table in this one, whatever its name.
+    pub(super) fn tables(&mut self, mut read: impl FnMut(&'t str, &mut Reader<'_, 't>)) {
+        for (at, value) in self.table {
+            let key = at.get_ref().as_ref();
+            let name = full_name(&self.name, key);
+            let line = self.findings.line_at(at.span().start);
+            self.findings.keys.insert(name.clone(), line);
+            let node = Node { name, value };
+            self.findings.table_of(&node, |reader| read(key, reader));
+        }
+        self.open = true;
+    }
+
+    fn refuse_the_rest(&mut self) {
+        if self.open {
+            return;
+        }
+        for at in self.table.keys() {
+            let key = at.get_ref().as_ref();
+            if !self.known.contains(&key) {
+                let line = self.findings.line_at(at.span().start);
+                let name = full_name(&self.name, key);
+                let hint = match nearest(key, &self.known) {
+                    Some(known) => format!("did you mean \"{known}\"?"),
+                    None => format!("known are {}", self.known.join(", ")),
+                };
+                self.findings.note(Problem::unknown_key(line, name, hint));
             }
-            T::try_from(number).ok()
-        })
-    }
-
-    /// A number from `from` to `to`, both included.
-    pub(super) fn number(
-        &self,
-        key: &'static str,
-        target: &mut f64,
-        from: f64,
-        to: f64,
-    ) -> Read<()> {
-        let bound = format!("a number from {from} to {to}");
-        self.read(key, target, &bound, |value| {
-            float(value).filter(|number| (from..=to).contains(number))
-        })
-    }
-
-    pub(super) fn text(&self, key: &'static str, target: &mut String) -> Read<()> {
-        self.read(key, target, "a text that is not blank", |value| {
-            let text = value.as_str()?;
-            (!text.trim().is_empty()).then(|| text.to_owned())
-        })
-    }
-
-    pub(super) fn address(&self, key: &'static str, target: &mut SocketAddr) -> Read<()> {
-        self.read(
-            key,
-            target,
-            "an address and port such as \"127.0.0.1:8787\"",
-            |value| value.as_str()?.parse().ok(),
-        )
-    }
-
-    /// A table below this one, read by `read`.
-    pub(super) fn table(
-        &self,
-        key: &'static str,
-        read: impl FnOnce(&Reader<'a>) -> Read<()>,
-    ) -> Read<()> {
-        let Some(value) = self.get(key) else {
-            return Ok(());
-        };
-        let Some(table) = value.get_ref().as_table() else {
-            return Err(self.wrong(key, value, "a table"));
-        };
-        let reader = Reader::new(self.source, self.field(key), table);
-        read(&reader)?;
-        reader.finish()
-    }
-
-    /// All keys of this table with their values: for a table whose keys are names of the user's own.
-    pub(super) fn entries(
-        &self,
-    ) -> impl Iterator<Item = (&'a str, usize, &'a Spanned<DeValue<'a>>)> {
-        self.table
-            .iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), key.span().start, value))
-    }
-
-    /// Every key of this table was read.
-    pub(super) fn know_all(&self) {
-        self.all.set(true);
-    }
-
-    /// Refuses a key that nobody asked for, and names the nearest one that could be meant.
-    pub(super) fn finish(&self) -> Read<()> {
-        if self.all.get() {
-            return Ok(());
         }
-        let known = self.known.borrow();
-        for (key, at, _) in self.entries() {
-            if known.contains(&key) {
-                continue;
-            }
-            let problem = match nearest(key, known.iter().copied()) {
-                Some(nearest) => format!("is unknown; did you mean {nearest}?"),
-                None => format!("is unknown; known here are {}", known.join(", ")),
-            };
-            let line = Some(self.source.line(at));
-            return Err(ConfigError::new(
-                self.source.file,
-                line,
-                self.field(key),
-                problem,
-            ));
-        }
-        Ok(())
     }
 }
 
-/// A value as it is told in an error.
-pub(super) fn shown(value: &DeValue<'_>) -> String {
-    fn short(text: impl Display) -> String {
-        let text = text.to_string();
-        match text.char_indices().nth(64) {
-            Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-            None => text,
-        }
-    }
-    match value {
-        DeValue::String(text) => format!("{:?}", short(text)),
-        DeValue::Integer(number) => short(number),
-        DeValue::Float(number) => short(number),
-        DeValue::Boolean(flag) => flag.to_string(),
-        DeValue::Datetime(time) => short(time),
-        DeValue::Array(_) => "a list".to_owned(),
-        DeValue::Table(_) => "a table".to_owned(),
-    }
-}
-
-pub(super) fn integer(value: &DeValue<'_>) -> Option<u64> {
-    let number = value.as_integer()?;
-    u64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok()
-}
-
-fn float(value: &DeValue<'_>) -> Option<f64> {
-    let text: Cow<'_, str> = match value {
-        DeValue::Float(number) => number.as_str().into(),
-        DeValue::Integer(number) if number.radix() == 10 => number.as_str().into(),
-        _ => return None,
+/// As the file would write it.
+fn full_name(table: &str, key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let key = if !key.is_empty() && key.chars().all(bare) {
+        key.to_owned()
+    } else {
+        format!("{key:?}")
     };
-    text.replace('_', "")
-        .parse()
-        .ok()
-        .filter(|number: &f64| number.is_finite())
-}
-
-/// The known key that is the fewest edits away, if those are few.
-fn nearest<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    // A key that nobody could have meant as one of ours is not measured.
-    if key.len() > 64 {
-        return None;
+    if table.is_empty() {
+        key
+    } else {
+        format!("{table}.{key}")
     }
-    known
-        .map(|known| (edits(key, known), known))
-        .filter(|(edits, known)| *edits <= 1 + known.len() / 4)
-        .min()
-        .map(|(_, known)| known)
 }
 
-/// How many letters must be added, dropped or changed to make one word the other.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut corner = above;
-        let mut left = above + 1;
-        let mut next = vec![left];
-        for (other, up) in to.iter().zip(row.iter().skip(1)) {
-            let cost = (corner + usize::from(letter != *other))
-                .min(left + 1)
-                .min(up + 1);
-            corner = *up;
-            left = cost;
-            next.push(cost);
+fn shown(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => {
+            let cut: String = text.chars().take(LONGEST_VALUE).collect();
+            let more = if cut.len() < text.len() { " …" } else { "" };
+            format!("{cut:?}{more}")
         }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_distance_of_two_words_is_their_fewest_edits() {
-        for (from, to, distance) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("cooldwn", "cooldown", 1),
-            ("colour", "color", 1),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(edits(from, to), distance, "{from} {to}");
-        }
-    }
-
-    #[test]
-    fn only_a_near_word_is_proposed() {
-        let known = ["listen", "admin", "upstream"];
-        assert_eq!(nearest("lisen", known.into_iter()), Some("listen"));
-        assert_eq!(nearest("banana", known.into_iter()), None);
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(boolean) => boolean.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
     }
 }

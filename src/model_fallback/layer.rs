@@ -60,6 +60,24 @@ impl ModelFallbackLayer {
         self.change(|shared| shared.chains.set(feature.into(), Some(chain)))
     }
 
+    /// Sets the chains of one feature, which then uses no other. Of several, the first that has the model of a call is its
+    /// chain; without any, no other model stands in.
+    #[must_use]
+    pub fn with_feature_chains<C, M>(
+        self,
+        feature: impl Into<Feature>,
+        chains: impl IntoIterator<Item = C>,
+    ) -> Self
+    where
+        C: IntoIterator<Item = M>,
+        M: Into<ChainModel>,
+    {
+        let chains = chains
+            .into_iter()
+            .map(|chain| chain.into_iter().map(Into::into).collect());
+        self.change(|shared| shared.chains.set(feature.into(), chains))
+    }
+
     /// Lets no other model stand in for one feature.
     #[must_use]
     pub fn without_fallback(self, feature: impl Into<Feature>) -> Self {

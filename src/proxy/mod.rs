@@ -1,0 +1,3 @@
+//! The stack as a server: `claude-proxy`.
+
+pub mod cli;
