@@ -28,7 +28,7 @@ impl Frames {
         }
     }
 
-    /// The same for an event that is not whole yet. Past [`FREE`] pieces the last two are joined while the older one is no
+    /// The same for an event or an answer that is not whole yet. Past [`FREE`] pieces the last two are joined while the older one is no
     /// longer, so that their number grows with the logarithm of the bytes, and each byte is copied as often.
     pub(super) fn push_piece(&mut self, chunk: Bytes) {
         self.push(chunk);

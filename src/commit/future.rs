@@ -175,7 +175,10 @@ fn judge<S, R, F, RB>(
         }
         Answer::Json { object } => {
             let chunks = Chunks::new(announced, object);
-            (Source::chunks(body, chunks), hold(settings.hold_json, 1))
+            (
+                Source::chunks(body, chunks),
+                hold(settings.hold_json.saturating_add(1), 1),
+            )
         }
         Answer::Opaque | Answer::Wrong => (Source::chunks(body, Chunks::new(announced, false)), 0),
     };

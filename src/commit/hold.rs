@@ -133,7 +133,10 @@ mod tests {
         for (events, over) in [
             (&[K::MessageStart, K::MessageStop][..], Over::Empty),
             (&[K::Ping, K::MessageStop], Over::Empty),
-            (&[K::MessageStart, K::MessageDelta, K::MessageStop], Over::Stop),
+            (
+                &[K::MessageStart, K::MessageDelta, K::MessageStop],
+                Over::Stop,
+            ),
         ] {
             let mut hold = Hold::default();
             hold.commit();

@@ -61,7 +61,7 @@ impl Chunks {
         if let Some(outline) = &mut self.outline {
             outline.push(&chunk);
         }
-        self.out.push(chunk);
+        self.out.push_piece(chunk);
     }
 
     fn is_cut(&self) -> bool {
@@ -155,11 +155,11 @@ impl<RB> Source<RB> {
         }
     }
 
-    /// Memory that is held.
-    pub(super) fn weight(&self) -> usize {
+    /// How much is held: memory of a stream, whose events may be many and small; bytes of anything else, in few pieces.
+    pub(super) fn held(&self) -> usize {
         match &self.content {
             Content::Events { events, .. } => events.weight(),
-            Content::Chunks(chunks) => chunks.out.weight(),
+            Content::Chunks(chunks) => chunks.out.bytes(),
         }
     }
 
