@@ -11,7 +11,7 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
     request, response,
 };
 use tokio::time::Instant;
@@ -84,6 +84,14 @@ pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
     let chunked = headers.remove(TRANSFER_ENCODING).is_some();
     if chunked || headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
+    }
+}
+
+/// Asks for an answer that can be read, where the caller would take an encoded one: nothing in that could be judged, kept or
+/// ended well.
+pub(super) fn ask_plain(headers: &mut HeaderMap) {
+    if headers.contains_key(ACCEPT_ENCODING) {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
 }
 

@@ -10,7 +10,9 @@
 //!   sender's [`Feature`](crate::Feature), [`Deadline`](crate::Deadline) (default 10 min) and [`Tenant`](crate::Tenant)
 //!   (default: a keyed hash of the credential). Not a Messages body, or one with a `content-encoding`: the call has no
 //!   model and passes through untouched;
-//! * drops `tower-claude-*` request headers, so that none is sent upstream, and makes `content-length` true.
+//! * drops `tower-claude-*` request headers, so that none is sent upstream, makes `content-length` true, and says
+//!   `accept-encoding: identity` in place of a caller's `gzip`: an answer that is encoded tells neither an error nor its
+//!   end to the layers below. Not for calls that are no Messages calls.
 //!
 //! On the way out it
 //!
