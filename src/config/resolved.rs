@@ -189,7 +189,7 @@ impl Resolved<'_> {
         Ok(())
     }
 
-    fn row(&self, name: &str, settings: &FeatureSettings) -> [String; 7] {
+    fn row(self, name: &str, settings: &FeatureSettings) -> [String; 7] {
         [
             name.to_owned(),
             settings.in_flight.to_string(),
