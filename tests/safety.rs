@@ -9,10 +9,17 @@ use common::{
 };
 use http::{Request, Response};
 use http_body_util::Full;
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    sync::{Arc, Mutex},
+    task::Poll,
+    time::Duration,
+};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
-use tower_claude::{Feature, Resilience, Resilient, jitter_backoff::JitterBackoffLayer};
+use tower_claude::{
+    Event, Feature, Observe, Resilience, Resilient, jitter_backoff::JitterBackoffLayer,
+};
 
 fn stack(upstream: &Upstream) -> Resilient<Upstream> {
     Resilience::builder()
@@ -384,6 +391,65 @@ async fn half_a_message_never_looks_whole_wherever_it_is_cut() {
                 }
                 let (text, ended) = read(answer.into_body()).await;
                 assert!(ended.is_err(), "{cut} {end:?}: {text}");
+            }
+        }
+    }
+}
+
+/// Collects whatever is told, printed in full.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Observe for Told {
+    fn on_event(&self, event: &Event<'_>) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_key_is_printed_of_any_call_however_it_ends() {
+    const SECRET: &str = "s3cret";
+    for act in [
+        Act::ok(),
+        Act::stream(),
+        Act::overloaded(),
+        Act::rate_limited("1"),
+        Act::refused(),
+        Act::Break(Duration::ZERO),
+        Act::Hang,
+        Act::sse(&[START, BLOCK, DELTA], BodyEnd::Cut),
+        Act::sse(&[START, BLOCK], BodyEnd::Eof),
+    ] {
+        for stream in [false, true] {
+            let told = Arc::new(Told::default());
+            let claude = Resilience::builder()
+                .chain([SONNET, HAIKU])
+                .observe(told.clone())
+                .build()
+                .unwrap()
+                .layer(Upstream::always(act.clone()));
+            let mut call = request(SONNET, stream);
+            for name in ["x-api-key", "authorization", "api-key", "cookie"] {
+                call.headers_mut().insert(name, SECRET.parse().unwrap());
+            }
+            let mut answered = Box::pin(claude.send(call));
+            let mut printed = vec![format!("{answered:?}")];
+            let answer = poll_fn(|cx| Poll::Ready(answered.as_mut().poll(cx))).await;
+            printed.push(format!("{answered:?}"));
+            let answer = match answer {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => answered.await,
+            };
+            match answer {
+                Ok(answer) => {
+                    printed.push(format!("{answer:?}"));
+                    printed.push(format!("{:?}", read(answer.into_body()).await));
+                }
+                Err(error) => printed.push(format!("{error:?} {error}")),
+            }
+            printed.extend(told.0.lock().unwrap().clone());
+            for line in printed {
+                assert!(!line.contains(SECRET), "{line}");
             }
         }
     }
