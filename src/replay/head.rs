@@ -11,7 +11,7 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
     request, response,
 };
 use tokio::time::Instant;
@@ -85,6 +85,12 @@ pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
     if chunked || headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
     }
+}
+
+/// Takes back the caller's leave to encode the answer: of an encoded one nothing can be read, neither an error inside a
+/// 200 or a 404 nor whether it is whole. Removed and not set, for a client that decodes by itself adds its own.
+pub(super) fn ask_plainly(headers: &mut HeaderMap) {
+    headers.remove(ACCEPT_ENCODING);
 }
 
 /// Writes on an answer what served it, and returns that.

@@ -229,6 +229,19 @@ async fn what_is_ours_and_what_is_secret_stays_here() {
     assert!(!format!("{sent:?}").contains("s3cret"));
 }
 
+/// The answers of the API are compressed for whoever allows it, as the official SDKs do.
+#[tokio::test]
+async fn an_answer_that_must_be_read_is_asked_for_plainly() {
+    for (body, kept) in [(r#"{"model":"m"}"#, false), ("no json", true)] {
+        let mut request = Request::new(full(body));
+        request
+            .headers_mut()
+            .insert("accept-encoding", "gzip, br".parse().unwrap());
+        let sent = through(ReplayLayer::new(), request).await;
+        assert_eq!(sent.headers().contains_key("accept-encoding"), kept);
+    }
+}
+
 #[tokio::test]
 async fn the_length_is_told_truly_where_anything_was_told() {
     let headers = async |name: &'static str, value: &'static str| -> HeaderMap {
