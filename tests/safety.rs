@@ -4,14 +4,22 @@ mod common;
 
 use bytes::Bytes;
 use common::{
-    Act, BLOCK, BodyEnd, DELTA, END, HAIKU, MESSAGE, SONNET, START, STOP, Upstream, read, request,
+    Act, BLOCK, BodyEnd, DELTA, END, HAIKU, MESSAGE, PING, SONNET, START, STOP, Upstream, read,
+    request,
 };
 use http::{Request, Response};
 use http_body_util::Full;
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    sync::{Arc, Mutex},
+    task::Poll,
+    time::Duration,
+};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
-use tower_claude::{Feature, Resilience, Resilient};
+use tower_claude::{
+    Event, Feature, Observe, Resilience, Resilient, jitter_backoff::JitterBackoffLayer,
+};
 
 fn stack(upstream: &Upstream) -> Resilient<Upstream> {
     Resilience::builder()
@@ -279,6 +287,170 @@ async fn only_a_whole_answer_is_given_again_and_only_to_its_caller() {
                 text.ends_with(STOP) || text.contains("event: message_stop"),
                 "{text}"
             );
+        }
+    }
+}
+
+/// Whatever is left of a stream, cut anywhere and in any chunks: the caller has all of it, or is told.
+#[tokio::test(start_paused = true)]
+async fn half_a_stream_never_looks_whole_wherever_it_is_cut() {
+    let whole = [START, BLOCK, PING, DELTA, DELTA, END, STOP].concat();
+    let stacks = [
+        Resilience::builder()
+            .chain([SONNET, HAIKU])
+            .backoff(JitterBackoffLayer::new().without_budget()),
+        Resilience::builder().without_degrade().without_backoff(),
+        // Nothing could act: nothing is held back.
+        Resilience::builder()
+            .without_fallback()
+            .without_backoff()
+            .without_degrade(),
+    ];
+    for built in stacks {
+        // Every case as if it were the first.
+        let stack = built.without_circuit_breaker().build().unwrap();
+        for cut in (0..whole.len())
+            .step_by(11)
+            .chain(whole.len() - 3..=whole.len())
+        {
+            for size in [1, 16, whole.len()] {
+                for end in [BodyEnd::Eof, BodyEnd::Cut, BodyEnd::Stall] {
+                    let frames = whole.as_bytes()[..cut].chunks(size);
+                    let frames = frames.map(|part| (Duration::ZERO, Bytes::copy_from_slice(part)));
+                    let first = Act::Answer {
+                        after: Duration::ZERO,
+                        status: 200,
+                        kind: "text/event-stream",
+                        headers: vec![("content-length", whole.len().to_string())],
+                        frames: frames.collect(),
+                        end,
+                    };
+                    let upstream = Upstream::new(move |_, nth| match nth {
+                        0 => first.clone(),
+                        _ => Act::refused(),
+                    });
+                    let answered = stack.layer(upstream).oneshot(request(SONNET, true)).await;
+                    let Ok(answer) = answered else { continue };
+                    if answer.status() != 200 || header(&answer, "tower-claude-degraded").is_some()
+                    {
+                        continue;
+                    }
+                    assert_eq!(header(&answer, "content-length"), None);
+                    let (text, ended) = read(answer.into_body()).await;
+                    ended.unwrap();
+                    let (good, error) = match text.split_once("event: error") {
+                        Some((good, error)) => (good, Some(error)),
+                        None => (&*text, None),
+                    };
+                    let case = format!("{cut} {size} {end:?}: {text}");
+                    assert!(whole.starts_with(good), "{case}");
+                    assert!(good.is_empty() || good.ends_with("\n\n"), "{case}");
+                    // The last line feed only ends the event a second time.
+                    assert_eq!(error.is_none(), cut >= whole.len(), "{case}");
+                    assert!(error.is_none_or(|error| error.ends_with("}\n\n")), "{case}");
+                }
+            }
+        }
+    }
+}
+
+/// And half a message in JSON: an error, or another answer, or a body that breaks.
+#[tokio::test(start_paused = true)]
+async fn half_a_message_never_looks_whole_wherever_it_is_cut() {
+    for built in [
+        Resilience::builder().chain([SONNET, HAIKU]),
+        Resilience::builder()
+            .without_fallback()
+            .without_backoff()
+            .without_degrade(),
+    ] {
+        // Every case as if it were the first.
+        let stack = built.without_circuit_breaker().build().unwrap();
+        for cut in (0..MESSAGE.len()).step_by(7).chain([MESSAGE.len() - 1]) {
+            for end in [BodyEnd::Eof, BodyEnd::Cut, BodyEnd::Stall] {
+                let first = Act::json(200, &MESSAGE[..cut]);
+                let Act::Answer { frames, kind, .. } = first else {
+                    unreachable!()
+                };
+                let first = Act::Answer {
+                    after: Duration::ZERO,
+                    status: 200,
+                    kind,
+                    headers: Vec::new(),
+                    frames,
+                    end,
+                };
+                let upstream = Upstream::new(move |_, nth| match nth {
+                    0 => first.clone(),
+                    _ => Act::refused(),
+                });
+                let answered = stack.layer(upstream).oneshot(request(SONNET, false)).await;
+                let Ok(answer) = answered else { continue };
+                if answer.status() != 200 || header(&answer, "tower-claude-degraded").is_some() {
+                    continue;
+                }
+                let (text, ended) = read(answer.into_body()).await;
+                assert!(ended.is_err(), "{cut} {end:?}: {text}");
+            }
+        }
+    }
+}
+
+/// Collects whatever is told, printed in full.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Observe for Told {
+    fn on_event(&self, event: &Event<'_>) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_key_is_printed_of_any_call_however_it_ends() {
+    const SECRET: &str = "s3cret";
+    for act in [
+        Act::ok(),
+        Act::stream(),
+        Act::overloaded(),
+        Act::rate_limited("1"),
+        Act::refused(),
+        Act::Break(Duration::ZERO),
+        Act::Hang,
+        Act::sse(&[START, BLOCK, DELTA], BodyEnd::Cut),
+        Act::sse(&[START, BLOCK], BodyEnd::Eof),
+    ] {
+        for stream in [false, true] {
+            let told = Arc::new(Told::default());
+            let claude = Resilience::builder()
+                .chain([SONNET, HAIKU])
+                .observe(told.clone())
+                .build()
+                .unwrap()
+                .layer(Upstream::always(act.clone()));
+            let mut call = request(SONNET, stream);
+            for name in ["x-api-key", "authorization", "api-key", "cookie"] {
+                call.headers_mut().insert(name, SECRET.parse().unwrap());
+            }
+            let mut answered = Box::pin(claude.send(call));
+            let mut printed = vec![format!("{answered:?}")];
+            let answer = poll_fn(|cx| Poll::Ready(answered.as_mut().poll(cx))).await;
+            printed.push(format!("{answered:?}"));
+            let answer = match answer {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => answered.await,
+            };
+            match answer {
+                Ok(answer) => {
+                    printed.push(format!("{answer:?}"));
+                    printed.push(format!("{:?}", read(answer.into_body()).await));
+                }
+                Err(error) => printed.push(format!("{error:?} {error}")),
+            }
+            printed.extend(told.0.lock().unwrap().clone());
+            for line in printed {
+                assert!(!line.contains(SECRET), "{line}");
+            }
         }
     }
 }

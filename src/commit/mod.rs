@@ -32,7 +32,8 @@
 //!
 //! # After it
 //!
-//! * Events are passed on whole: what is left of one when a stream breaks off is dropped. Data is not copied.
+//! * Events are passed on whole: what is left of one when a stream breaks off is dropped. Data is not copied, except very
+//!   many small chunks, which are put together.
 //! * A stream that breaks off ends with one well-formed `event: error`. Where a layer further out
 //!   [renders](crate::Call::renders) that, it ends with a [`Failure`](crate::Failure) as the error of its body instead,
 //!   and so does every answer that is no stream. It never just ends: official SDKs take that for a complete answer.

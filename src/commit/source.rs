@@ -61,7 +61,7 @@ impl Chunks {
         if let Some(outline) = &mut self.outline {
             outline.push(&chunk);
         }
-        self.out.push_piece(chunk);
+        self.out.push(chunk);
     }
 
     fn is_cut(&self) -> bool {

@@ -230,12 +230,10 @@ fn call<S: Service<Request<ReplayBody>>>(
     watch: Option<&mut Watch<Record>>,
 ) -> S::Future {
     let (body, facts) = gather.finish();
-    let encoded = opening.encoded;
     let call = opening.call(facts, body.len());
     head::seal(&mut parts.headers, body.len());
-    // Of an encoded body nobody knows whether it is that of a Messages call.
-    if encoded || call.asked_model().is_some() {
-        head::ask_plain(&mut parts.headers);
+    if call.asked_model().is_some() {
+        head::ask_plainly(&mut parts.headers);
     }
     parts.extensions.insert(call.clone());
     let request = Request::from_parts(parts, body);

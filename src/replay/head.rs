@@ -87,12 +87,10 @@ pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
     }
 }
 
-/// Asks for an answer that can be read, where the caller would take an encoded one: nothing in that could be judged, kept or
-/// ended well.
-pub(super) fn ask_plain(headers: &mut HeaderMap) {
-    if headers.contains_key(ACCEPT_ENCODING) {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
+/// Takes back the caller's leave to encode the answer: of an encoded one nothing can be read, neither an error inside a
+/// 200 or a 404 nor whether it is whole. Removed and not set, for a client that decodes by itself adds its own.
+pub(super) fn ask_plainly(headers: &mut HeaderMap) {
+    headers.remove(ACCEPT_ENCODING);
 }
 
 /// Writes on an answer what served it, and returns that.

@@ -330,6 +330,27 @@ async fn an_encoded_answer_is_passed_on_unread() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn neither_the_key_of_a_call_nor_what_was_said_is_printed() {
+    let client = service_fn(|_: Request<()>| async {
+        std::future::pending::<Result<Response<http_body_util::Full<bytes::Bytes>>, BoxError>>()
+            .await
+    });
+    let mut request = Request::new(());
+    request
+        .headers_mut()
+        .insert("x-api-key", "s3cret".parse().unwrap());
+    let call = CommitLayer::new().layer(client).call(request);
+    let printed = format!("{call:?}");
+    assert!(!printed.contains("s3cret"), "{printed}");
+
+    let answer = Answer::sse([data(START), data(DELTA), Stall]);
+    let mut body = crate::script::plain(answer).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    let printed = format!("{body:?}");
+    assert!(!printed.contains("Hello"), "{printed}");
+}
+
 #[test]
 fn the_body_is_unpin_when_that_of_the_client_is() {
     fn unpin<T: Unpin + Send>() {}

@@ -229,27 +229,16 @@ async fn what_is_ours_and_what_is_secret_stays_here() {
     assert!(!format!("{sent:?}").contains("s3cret"));
 }
 
-/// Official SDKs offer gzip. An encoded 429 hid that it was a spend limit, an encoded 200 that it was an error.
+/// The answers of the API are compressed for whoever allows it, as the official SDKs do.
 #[tokio::test]
-async fn a_messages_call_asks_for_an_answer_that_can_be_read() {
-    let messages = r#"{"model":"m","messages":[]}"#;
-    for (body, coding, offered, sent) in [
-        (messages, None, Some("gzip, deflate, br"), Some("identity")),
-        (messages, None, Some("identity"), Some("identity")),
-        (messages, None, None, None),
-        ("gzip", Some("gzip"), Some("gzip"), Some("identity")),
-        ("", None, Some("gzip"), Some("gzip")),
-        (r#"{"requests":[]}"#, None, Some("gzip"), Some("gzip")),
-    ] {
-        let mut request = Request::post("/v1/messages").body(full(body)).unwrap();
-        for (name, value) in [("content-encoding", coding), ("accept-encoding", offered)] {
-            if let Some(value) = value {
-                request.headers_mut().insert(name, value.parse().unwrap());
-            }
-        }
-        let request = through(ReplayLayer::new(), request).await;
-        let asked = request.headers().get("accept-encoding");
-        assert_eq!(asked.map(|value| value.to_str().unwrap()), sent, "{body}");
+async fn an_answer_that_must_be_read_is_asked_for_plainly() {
+    for (body, kept) in [(r#"{"model":"m"}"#, false), ("no json", true)] {
+        let mut request = Request::new(full(body));
+        request
+            .headers_mut()
+            .insert("accept-encoding", "gzip, br".parse().unwrap());
+        let sent = through(ReplayLayer::new(), request).await;
+        assert_eq!(sent.headers().contains_key("accept-encoding"), kept);
     }
 }
 
