@@ -69,7 +69,8 @@ where
         };
         let judge = &*attempt.settings.classify;
         loop {
-            if source.is_committed() || source.held() >= self.limit {
+            let enough = source.held() >= self.limit && !source.may_yet_be_error(JUDGED);
+            if enough || source.is_committed() {
                 return Poll::Ready(match error_object(judge, &head, &mut source) {
                     Some(failure) => Err(attempt.failed(failure).into()),
                     None => Ok(commit(attempt, head, source, None)),
