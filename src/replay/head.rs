@@ -28,8 +28,8 @@ pub(super) struct Opening {
     other_api: bool,
 }
 
-/// Ends of paths whose bodies look like those of Messages calls and whose answers do not: the API speaks OpenAI's language
-/// there, or the one before Messages. Their streams know no `message_stop`.
+/// Ends of paths whose bodies look like those of Messages calls and whose answers do not: there the API speaks in the form
+/// of another vendor, or in the one before Messages. Their streams know no `message_stop`.
 const OTHER_APIS: [&str; 2] = ["/chat/completions", "/complete"];
 
 /// Takes from the head what is meant for this crate, and hides its secrets from `Debug`.
