@@ -196,7 +196,7 @@ impl<RB> Source<RB> {
         match taken.over {
             None => Read::More { alive: taken.alive },
             Some(events::Ended::By(Over::Stop)) => {
-                *rest = Some(0);
+                *rest = Some(taken.behind);
                 Read::More { alive: true }
             }
             Some(ended) => Read::Broken(Fault::from(ended)),

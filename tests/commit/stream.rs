@@ -420,6 +420,16 @@ async fn after_message_stop_the_answer_is_over_whatever_follows() {
     }
 }
 
+/// The line end of an event behind `message_stop`, cut off by a chunk, was taken for that of `message_stop` itself.
+#[tokio::test(start_paused = true)]
+async fn of_an_event_behind_message_stop_not_even_a_line_end_is_passed_on() {
+    let head = [START, BLOCK, DELTA, END, STOP, "event: ping"].concat();
+    let answer = Answer::sse([data(&head), data("\ndata: {}\n\n")]);
+    let (text, error) = read(plain(answer).await.unwrap().into_body()).await;
+    assert_eq!(text, [START, BLOCK, DELTA, END, STOP].concat());
+    assert!(error.is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_dropped_after_message_stop_is_complete_and_before_it_has_no_end() {
     for (steps, frames, ended) in [
