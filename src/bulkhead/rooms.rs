@@ -339,6 +339,22 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_is_no_longer_pinned_makes_room_and_a_new_one_does_not() {
+        let old = rooms(&["was".to_owned()]);
+        let (was, is) = (queue(&old, "was"), queue(&old, "is"));
+        let features = [(Feature::new("chat"), Compartment::new(2))].into();
+        let pinned = Arc::new(HashSet::from(["is".into()]));
+        let new = Rooms::adopting(&features, Compartment::new(1), &pinned, &old);
+        let (was, is) = (Arc::downgrade(&was), Arc::downgrade(&is));
+        for n in 0..3 * MAX_MODELS {
+            queue(&new, &format!("invented-{n}"));
+        }
+        assert_eq!(new.snapshot().len(), MAX_MODELS + 1);
+        assert!(is.upgrade().is_some());
+        assert!(was.upgrade().is_none());
+    }
+
+    #[test]
     fn a_model_first_seen_after_a_resize_has_the_new_limit() {
         let rooms = rooms(&[]);
         assert!(rooms.resize("chat", 7));
