@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use tower::Layer;
 use tower_claude::{
     Feature, Outcome, Served,
-    config::{AnswerTimeout, AuthSettings, Config, ConfigError, DegradeMode, FeatureFallback},
+    config::{
+        AnswerTimeout, AuthSettings, Config, ConfigError, DegradeMode, FeatureFallback, Problem,
+    },
 };
 
 fn read(text: &str) -> Result<Config, ConfigError> {
@@ -276,11 +278,11 @@ fn a_wrong_value_is_refused_with_its_line_field_value_and_bound() {
 #[test]
 fn all_problems_of_a_file_are_told_at_once_in_order() {
     let error = read("drain = 1\n[circuit]\nrate = 2\nramp = 3\n[x]").unwrap_err();
-    let lines: Vec<_> = error.problems().iter().map(|one| one.line()).collect();
+    let lines: Vec<_> = error.problems().iter().map(Problem::line).collect();
     assert_eq!(lines, [Some(1), Some(3), Some(4), Some(5)]);
     assert_eq!(error.problems()[1].key(), Some("circuit.rate"));
-    let many =
-        "[circuit]\n".to_owned() + &(0..999).map(|n| format!("k{n} = 1\n")).collect::<String>();
+    let keys: Vec<_> = (0..999).map(|n| format!("k{n} = 1")).collect();
+    let many = format!("[circuit]\n{}", keys.join("\n"));
     assert_eq!(read(&many).unwrap_err().problems().len(), 50);
 }
 

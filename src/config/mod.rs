@@ -186,7 +186,8 @@ impl Config {
         }
     }
 
-    /// Reads the address of an upstream; `None` where it cannot be one, or would carry a secret.
+    /// Reads the address of an upstream, for the command line; `None` where it cannot be one, or would carry a secret.
+    #[cfg(feature = "proxy")]
     pub(crate) fn upstream_of(text: &str) -> Option<Uri> {
         form::upstream(text)
     }

@@ -45,7 +45,7 @@ impl fmt::Display for Resolved<'_> {
 }
 
 impl Resolved<'_> {
-    fn lines(&self) -> Vec<(&'static str, String)> {
+    fn lines(self) -> Vec<(&'static str, String)> {
         let config = self.config;
         let (timeouts, backoff, circuit) = (&config.timeouts, &config.backoff, &config.circuit);
         let mut lines = vec![
@@ -131,7 +131,7 @@ impl Resolved<'_> {
         lines
     }
 
-    fn keys(&self) -> String {
+    fn keys(self) -> String {
         let Some(auth) = &self.config.auth else {
             return "the callers' own".to_owned();
         };
@@ -146,7 +146,7 @@ impl Resolved<'_> {
         )
     }
 
-    fn cache(&self) -> String {
+    fn cache(self) -> String {
         let cache = &self.config.cache;
         if cache.store().is_none() {
             return "none".to_owned();
@@ -154,7 +154,7 @@ impl Resolved<'_> {
         format!("{} · {}", Size(cache.max_bytes), Time(cache.ttl))
     }
 
-    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn table(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = [
             "feature",
             "in flight",
@@ -189,7 +189,7 @@ impl Resolved<'_> {
         Ok(())
     }
 
-    fn row(&self, name: &str, settings: &FeatureSettings) -> [String; 7] {
+    fn row(self, name: &str, settings: &FeatureSettings) -> [String; 7] {
         [
             name.to_owned(),
             settings.in_flight.to_string(),

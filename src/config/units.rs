@@ -104,7 +104,8 @@ impl fmt::Display for Time {
         let mut text = String::new();
         for (unit, scale) in TIME_UNITS {
             if rest >= scale {
-                text.push_str(&format!("{}{unit}", rest / scale));
+                text += &(rest / scale).to_string();
+                text += unit;
                 rest %= scale;
             }
         }
