@@ -263,6 +263,14 @@ fn a_wrong_value_is_refused_with_its_line_field_value_and_bound() {
             ":2: features.chat.wait is 2h, but must be at most 1h",
         ),
         (
+            "[features.'a.b']\nwait = '2h'",
+            ":2: features.\"a.b\".wait is 2h, but must be at most 1h",
+        ),
+        (
+            "[features]\n'a b' = {}",
+            ":2: features.\"a b\" is named \"a b\", but must be named with 1 to 128 visible ASCII characters",
+        ),
+        (
             "max_held = '1MiB'",
             ":1: max_held is 1MiB, but must be at least max_body, 32MiB",
         ),
@@ -284,6 +292,20 @@ fn all_problems_of_a_file_are_told_at_once_in_order() {
     let keys: Vec<_> = (0..999).map(|n| format!("k{n} = 1")).collect();
     let many = format!("[circuit]\n{}", keys.join("\n"));
     assert_eq!(read(&many).unwrap_err().problems().len(), 50);
+}
+
+/// Neither by its depth nor by its length.
+#[test]
+fn a_monstrous_file_is_refused_in_no_time() {
+    for text in [
+        format!("[features.'{}']\nwait = '2h'", ".".repeat(1 << 20)),
+        format!("x = {}", "[".repeat(1 << 16)),
+        format!("{}x = 1", "a.".repeat(1 << 16)),
+        format!("listen = '{}'", "x".repeat(1 << 20)),
+        "[features]\n".to_owned() + &"'.' = 1\n".repeat(1 << 14),
+    ] {
+        assert!(refusal(&text).len() < 8_000);
+    }
 }
 
 #[test]
