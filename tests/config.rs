@@ -9,9 +9,7 @@ use tokio::time::Instant;
 use tower::Layer;
 use tower_claude::{
     Feature, Outcome, Served,
-    config::{
-        AnswerTimeout, AuthSettings, Config, ConfigError, DegradeMode, FeatureFallback, Problem,
-    },
+    config::{AnswerTimeout, AuthSettings, Config, ConfigError, DegradeMode, FeatureFallback},
 };
 
 fn read(text: &str) -> Result<Config, ConfigError> {
@@ -263,14 +261,6 @@ fn a_wrong_value_is_refused_with_its_line_field_value_and_bound() {
             ":2: features.chat.wait is 2h, but must be at most 1h",
         ),
         (
-            "[features.'a.b']\nwait = '2h'",
-            ":2: features.\"a.b\".wait is 2h, but must be at most 1h",
-        ),
-        (
-            "[features]\n'a b' = {}",
-            ":2: features.\"a b\" is named \"a b\", but must be named with 1 to 128 visible ASCII characters",
-        ),
-        (
             "max_held = '1MiB'",
             ":1: max_held is 1MiB, but must be at least max_body, 32MiB",
         ),
@@ -286,12 +276,33 @@ fn a_wrong_value_is_refused_with_its_line_field_value_and_bound() {
 #[test]
 fn all_problems_of_a_file_are_told_at_once_in_order() {
     let error = read("drain = 1\n[circuit]\nrate = 2\nramp = 3\n[x]").unwrap_err();
-    let lines: Vec<_> = error.problems().iter().map(Problem::line).collect();
+    let lines: Vec<_> = error
+        .problems()
+        .iter()
+        .map(tower_claude::config::Problem::line)
+        .collect();
     assert_eq!(lines, [Some(1), Some(3), Some(4), Some(5)]);
     assert_eq!(error.problems()[1].key(), Some("circuit.rate"));
-    let keys: Vec<_> = (0..999).map(|n| format!("k{n} = 1")).collect();
-    let many = format!("[circuit]\n{}", keys.join("\n"));
+    let many = (0..999).fold("[circuit]\n".to_owned(), |text, n| {
+        text + &format!("k{n} = 1\n")
+    });
     assert_eq!(read(&many).unwrap_err().problems().len(), 50);
+}
+
+#[test]
+fn the_name_of_a_feature_is_told_as_the_file_writes_it() {
+    for (text, message) in [
+        (
+            "[features.'a.b']\nwait = '2h'",
+            ":2: features.\"a.b\".wait is 2h, but must be at most 1h",
+        ),
+        (
+            "[features]\n'a b' = {}",
+            ":2: features.\"a b\" is named \"a b\", but must be named with 1 to 128 visible ASCII characters",
+        ),
+    ] {
+        assert_eq!(refusal(text), format!("proxy.toml{message}"), "{text}");
+    }
 }
 
 /// Neither by its depth nor by its length.

@@ -232,6 +232,16 @@ impl Failure {
             FailureKind::Refused => (400, "invalid_request_error"),
             FailureKind::Cancelled => (499, "api_error"),
         };
+        // Of an error inside a 200: the official SDKs go by the status.
+        let status = match self.error_type.as_deref() {
+            Some("authentication_error") => 401,
+            Some("billing_error") => 402,
+            Some("permission_error") => 403,
+            Some("not_found_error") => 404,
+            Some("conflict_error") => 409,
+            Some("request_too_large") => 413,
+            _ => status,
+        };
         let status = self
             .status
             .filter(|status| !status.is_success())
@@ -335,6 +345,26 @@ mod tests {
                 .with_should_retry(None)
                 .is_retryable()
         );
+    }
+
+    #[test]
+    fn an_error_inside_a_200_is_answered_with_the_status_of_its_type() {
+        for (kind, error_type, status) in [
+            (FailureKind::Refused, "invalid_request_error", 400),
+            (FailureKind::Refused, "authentication_error", 401),
+            (FailureKind::SpendLimit, "billing_error", 402),
+            (FailureKind::Refused, "permission_error", 403),
+            (FailureKind::Refused, "not_found_error", 404),
+            (FailureKind::Refused, "conflict_error", 409),
+            (FailureKind::Refused, "request_too_large", 413),
+            (FailureKind::Overloaded, "overloaded_error", 529),
+        ] {
+            let failure = Failure::new(kind)
+                .with_status(StatusCode::OK)
+                .with_error_type(error_type);
+            let (answered, told) = failure.as_answer();
+            assert_eq!((answered.as_u16(), told), (status, error_type));
+        }
     }
 
     #[test]

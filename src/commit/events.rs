@@ -89,7 +89,7 @@ impl Events {
         if taken.over.is_some() {
             self.tail.clear();
         } else {
-            self.tail.push_piece(chunk);
+            self.tail.push(chunk);
         }
         taken
     }

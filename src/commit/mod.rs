@@ -32,7 +32,8 @@
 //!
 //! # After it
 //!
-//! * Events are passed on whole: what is left of one when a stream breaks off is dropped. Data is not copied.
+//! * Events are passed on whole: what is left of one when a stream breaks off is dropped. Data is not copied, except very
+//!   many small chunks, which are put together.
 //! * A stream that breaks off ends with one well-formed `event: error`. Where a layer further out
 //!   [renders](crate::Call::renders) that, it ends with a [`Failure`](crate::Failure) as the error of its body instead,
 //!   and so does every answer that is no stream. It never just ends: official SDKs take that for a complete answer.
@@ -52,7 +53,8 @@
 //! # Without a `Call`
 //!
 //! Where nobody scanned the request, the answer says by its `content-type` what it is, it is held as if something could
-//! act, and the timeout is that of an empty request.
+//! act, and the timeout is that of an empty request. So it is read, too, where nobody could scan the request because its
+//! body has a `content-encoding`; that one may take as long as any.
 //!
 //! # Example
 //!

@@ -9,12 +9,12 @@ use super::{
     source::{Chunks, Read, Source},
 };
 use crate::{
-    classify::{Failure, FailureKind, Verdict},
+    classify::{Classify, Failure, FailureKind, Verdict},
     claude::headers::REQUEST_ID,
     error::BoxError,
 };
 use bytes::Bytes;
-use http::{Response, header, response};
+use http::{Response, StatusCode, header, response};
 use http_body::Body;
 use std::{
     future::Future,
@@ -70,7 +70,10 @@ where
         let judge = &*attempt.settings.classify;
         loop {
             if source.is_committed() || source.weight() >= self.limit {
-                return Poll::Ready(Ok(commit(attempt, head, source, None)));
+                return Poll::Ready(match error_object(judge, &head, &mut source) {
+                    Some(failure) => Err(attempt.failed(failure).into()),
+                    None => Ok(commit(attempt, head, source, None)),
+                });
             }
             match source.poll_read(cx) {
                 Poll::Ready(Read::More { .. }) => {
@@ -81,11 +84,11 @@ where
                     }
                 }
                 Poll::Ready(Read::Complete) => {
-                    let start = source.out().start(JUDGED);
-                    if let Verdict::Failed(failure) = judge.body(&head, &start) {
+                    if let Some(failure) = error_object(judge, &head, &mut source) {
                         return Poll::Ready(Err(attempt.failed(failure).into()));
                     }
                     attempt.committed();
+                    forget_length(&mut head, &source);
                     head.extensions.insert(Verdict::Complete);
                     let body = CommitBody::whole(source);
                     return Poll::Ready(Ok(Response::from_parts(head, body)));
@@ -113,6 +116,22 @@ where
     }
 }
 
+/// What is held of an answer that is no stream, if it is an error: under a status of success an SDK would take it for a
+/// message.
+fn error_object<RB>(
+    judge: &dyn Classify,
+    head: &response::Parts,
+    source: &mut Source<RB>,
+) -> Option<Failure> {
+    if source.is_stream() {
+        return None;
+    }
+    match judge.body(head, &source.out().start(JUDGED)) {
+        Verdict::Failed(failure) => Some(failure),
+        Verdict::Complete | Verdict::Committed(_) => None,
+    }
+}
+
 fn commit<RB>(
     attempt: &Attempt,
     mut head: response::Parts,
@@ -124,10 +143,7 @@ where
     RB::Error: Into<BoxError>,
 {
     attempt.committed();
-    if source.is_stream() {
-        // It may end sooner or later than announced: with `message_stop`, or with an `error` event.
-        head.headers.remove(header::CONTENT_LENGTH);
-    }
+    forget_length(&mut head, &source);
     let watch = Watch {
         settings: attempt.settings.clone(),
         call: attempt.call.clone(),
@@ -136,6 +152,13 @@ where
     let (body, end) = CommitBody::committed(source, watch, fault);
     head.extensions.insert(Verdict::Committed(end));
     Response::from_parts(head, body)
+}
+
+/// A stream may end sooner or later than announced: with `message_stop`, or with an `error` event.
+fn forget_length<RB>(head: &mut response::Parts, source: &Source<RB>) {
+    if source.is_stream() {
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
 }
 
 /// A failed answer, of which the start is read.
@@ -200,8 +223,9 @@ where
             return Poll::Ready(Err(attempt.failed(failure).into()));
         };
         let failure = attempt.failed(judged.unwrap_or(failure));
-        // What a HEAD request asks for is the length that another one would find.
-        if head.headers.contains_key(header::CONTENT_LENGTH) && attempt.ask != Ask::Nothing {
+        // Under a HEAD request and in a 304 it is the length that another answer would have.
+        let has_body = attempt.ask != Ask::Nothing && head.status != StatusCode::NOT_MODIFIED;
+        if head.headers.contains_key(header::CONTENT_LENGTH) && has_body {
             head.headers
                 .insert(header::CONTENT_LENGTH, start.len().into());
         }

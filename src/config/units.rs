@@ -2,7 +2,10 @@
 //!
 //! A number without a unit is refused: whether a 30 is seconds or milliseconds is not to be guessed.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt::{self, Write},
+    time::Duration,
+};
 
 /// Longest first, so that a duration reads `1h30m` and not `30m1h`.
 const TIME_UNITS: [(&str, u128); 5] = [
@@ -104,8 +107,7 @@ impl fmt::Display for Time {
         let mut text = String::new();
         for (unit, scale) in TIME_UNITS {
             if rest >= scale {
-                text += &(rest / scale).to_string();
-                text += unit;
+                write!(text, "{}{unit}", rest / scale)?;
                 rest %= scale;
             }
         }

@@ -11,7 +11,7 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
     request, response,
 };
 use tokio::time::Instant;
@@ -87,6 +87,12 @@ pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
     }
 }
 
+/// Takes back the caller's leave to encode the answer: of an encoded one nothing can be read, neither an error inside a
+/// 200 or a 404 nor whether it is whole. Removed and not set, for a client that decodes by itself adds its own.
+pub(super) fn ask_plainly(headers: &mut HeaderMap) {
+    headers.remove(ACCEPT_ENCODING);
+}
+
 /// Writes on an answer what served it, and returns that.
 pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) -> Served {
     let left = head.extensions.get::<Served>().cloned();
@@ -101,7 +107,7 @@ pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) 
     if verdict
         .failure()
         .is_some_and(|failure| !local(failure.kind))
-        && sdk_retries(head.status)
+        && (sdk_retries(head.status) || head.headers.contains_key(X_SHOULD_RETRY))
     {
         head.headers
             .insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
@@ -131,7 +137,7 @@ fn served(call: &Call, verdict: &Verdict) -> Served {
     }
 }
 
-/// The statuses that the official SDKs retry by themselves.
+/// The statuses that the official SDKs retry by themselves; any other they retry where upstream says so.
 fn sdk_retries(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 409 | 429 | 500..)
 }
@@ -195,6 +201,20 @@ mod tests {
             );
             assert_eq!(served.outcome, Outcome::Error);
         }
+    }
+
+    #[test]
+    fn upstreams_wish_for_a_retry_is_not_passed_on_with_a_final_failure() {
+        let (mut head, ()) = Response::builder()
+            .status(400)
+            .header(X_SHOULD_RETRY, "true")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let refused = Failure::new(FailureKind::Refused).with_should_retry(Some(true));
+        let call = Call::new(Some("sonnet".into()));
+        close(&mut head, &call, &Verdict::Failed(refused));
+        assert_eq!(head.headers[X_SHOULD_RETRY], "false");
     }
 
     #[test]

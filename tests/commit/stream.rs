@@ -376,6 +376,17 @@ async fn a_slow_caller_is_no_stall_of_the_upstream() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_came_whole_with_its_head_announces_no_length_either() {
+    let all = [START, DELTA, STOP, PING].concat();
+    let mut answer = Answer::sse([data(&all)]).header("content-length", all.len());
+    answer.sure = true;
+    let response = plain(answer).await.unwrap();
+    assert!(!response.headers().contains_key("content-length"));
+    let (text, failure) = read(response.into_body()).await;
+    assert_eq!((text, failure), ([START, DELTA, STOP].concat(), None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn trailers_pass_and_a_length_that_may_not_hold_does_not() {
     let answer = Answer::sse([data(DELTA), data(STOP), Trailers]).header("content-length", 999);
     let response = plain(answer).await.unwrap();

@@ -1,3 +1,0 @@
-//! The stack as a server: `claude-proxy`.
-
-pub mod cli;
