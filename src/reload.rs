@@ -24,7 +24,7 @@ impl Resilience {
     /// Calls under way end in the old stack, by its attempts, timeouts and chains, and hold their seats; layer the new one
     /// around the client for those to come. What both share goes by the new settings from now on, so the old stack is for
     /// calls that have begun. A feature that is gone falls to the default compartment. A slot that is switched off keeps
-    /// nothing; nor does a cache that is not [in memory](crate::degrade::DegradeLayer::with_memory_cache): give the same
+    /// nothing; nor does a cache that is not in memory (`DegradeLayer::with_memory_cache`): give the same
     /// one again.
     ///
     /// Handles of the old stack show what it knew of: take those of the new one.
