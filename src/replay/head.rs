@@ -24,8 +24,20 @@ pub(super) struct Opening {
     /// The bytes of the body are not its content.
     pub(super) encoded: bool,
     tenant: Tenant,
-    counts_tokens: bool,
-    other_api: bool,
+    address: Address,
+}
+
+/// What the path says of a body that names a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Address {
+    /// The Messages API.
+    Messages,
+    /// The same, but its answer is a number.
+    CountTokens,
+    /// Another API.
+    Other,
+    /// A route of an application, or a service that nobody here knows: the body tells.
+    Unknown,
 }
 
 /// Ends of paths whose bodies look like those of Messages calls and whose answers do not: there the API speaks in the form
@@ -44,7 +56,6 @@ pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer)
     let feature: Feature = head.extensions.remove().unwrap_or_default();
     let default = layer.deadline_of(&feature);
     let in_default = || now.checked_add(default).map(Deadline::at);
-    let path = head.uri.path().trim_end_matches('/');
     Opening {
         feature,
         deadline: head
@@ -54,22 +65,40 @@ pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer)
             .unwrap_or_else(|| Deadline::after(default)),
         encoded: headers::is_encoded(&head.headers),
         tenant: tenant.unwrap_or_default(),
-        counts_tokens: path.ends_with("/count_tokens"),
-        other_api: OTHER_APIS.iter().any(|end| path.ends_with(end)),
+        address: Address::of(head.uri.path()),
+    }
+}
+
+impl Address {
+    /// By the end of the path, for what comes before it is the platform's, or a gateway's.
+    fn of(path: &str) -> Self {
+        let path = path.trim_end_matches('/');
+        if path.ends_with("/messages") {
+            Self::Messages
+        } else if path.ends_with("/count_tokens") {
+            Self::CountTokens
+        } else if OTHER_APIS.iter().any(|end| path.ends_with(end)) {
+            Self::Other
+        } else {
+            Self::Unknown
+        }
     }
 }
 
 impl Opening {
     /// Whether its body may be that of a Messages call, and can be read.
     pub(super) fn is_scanned(&self) -> bool {
-        !self.encoded && !self.other_api
+        !self.encoded && self.address != Address::Other
     }
 
     /// The call, once its body is there.
     pub(super) fn call(self, facts: Option<RequestFacts>, body_bytes: u64) -> Call {
+        // Other services name a model too: agents, sessions, embeddings. They know no messages.
+        let facts = facts.filter(|facts| facts.messages || self.address != Address::Unknown);
         let call = match facts {
             Some(facts) => {
-                let exact_output = self.counts_tokens || facts.exact_output();
+                let counts_tokens = self.address == Address::CountTokens;
+                let exact_output = counts_tokens || facts.exact_output();
                 Call::of(facts).with_exact_output(exact_output)
             }
             None => Call::new(None).with_body_bytes(body_bytes),

@@ -8,12 +8,12 @@
 //!   received, never copied together;
 //! * scans its top level as the segments arrive and puts one [`Call`](crate::Call) into the extensions, in place of the
 //!   sender's [`Feature`](crate::Feature), [`Deadline`](crate::Deadline) (default 10 min) and [`Tenant`](crate::Tenant)
-//!   (default: a keyed hash of all credentials). Not a Messages body, one with a `content-encoding`, or one for
-//!   `…/chat/completions` or `…/complete`, whose answers have another form: the call has no model and passes through
-//!   untouched;
+//!   (default: a keyed hash of all credentials). What is [no Messages call](#what-is-a-messages-call), or has a
+//!   `content-encoding`, has no model and passes through untouched;
 //! * drops `tower-claude-*` request headers, so that none is sent upstream, and makes `content-length` true;
-//! * drops the `accept-encoding` of a Messages call, and of one that is encoded itself, which official SDKs send: of an encoded answer nobody could tell
-//!   whether it is whole, or an error. A client that decodes by itself asks for what it can.
+//! * drops the `accept-encoding` of a Messages call, and of one that is encoded itself, which official SDKs send: of an
+//!   encoded answer nobody could tell whether it is whole, or an error. A client that decodes by itself asks for what it
+//!   can.
 //!
 //! On the way out it
 //!
@@ -23,6 +23,20 @@
 //! * renders a failure after commit, which inner layers hand up as the error of the body, as one well-formed
 //!   `event: error` and the end of an SSE answer; a JSON answer keeps the error;
 //! * tells [`Event::CallEnded`](crate::Event::CallEnded) once, when the body ended, broke off or was dropped.
+//!
+//! # What is a Messages call
+//!
+//! A JSON object that names a `model` and has `messages`, wherever it is sent: an application's own route (`/chat`), a
+//! gateway's prefix and the platforms' addresses are all fine. The end of the path counts only where it says more:
+//!
+//! | path | is |
+//! |---|---|
+//! | `…/messages`, `…/messages/count_tokens` | a Messages call if it names a `model`; that the rest is missing is for the API to say |
+//! | `…/chat/completions`, `…/complete` | none: these answer in another form |
+//! | any other | one if there are `messages`: agents, sessions and embeddings name a `model`, and a batch has many |
+//!
+//! A model that only the address names (Bedrock's `/model/{id}/invoke`, Vertex' `…/{model}:streamRawPredict`) cannot be
+//! replaced in the body, so that such a call has none.
 //!
 //! # Bounds
 //!
@@ -58,7 +72,9 @@
 //! });
 //! let service = ServiceBuilder::new().layer(ReplayLayer::new()).service(client);
 //!
-//! let mut request = Request::new(Full::new(Bytes::from(r#"{"model":"claude-sonnet-5-5"}"#)));
+//! let mut request = Request::new(Full::new(Bytes::from(
+//!     r#"{"model":"claude-sonnet-5-5","messages":[]}"#,
+//! )));
 //! request.extensions_mut().insert(Feature::new("chat"));
 //! let response = service.oneshot(request).await?;
 //! assert_eq!(response.headers()["tower-claude-outcome"], "direct");

@@ -29,17 +29,17 @@ async fn the_body_arrives_in_its_segments_and_the_call_says_what_it_asks() {
     let body = frames(&[
         "{\"mod",
         "el\":\"m\",\"stream\":true,\"max_tokens\":9,",
-        "\"tools\":[{}]}",
+        "\"tools\":[{}],\"messages\":[]}",
     ]);
     let sent = through(ReplayLayer::new(), Request::new(body)).await;
     let call = call_of(&sent);
     assert_eq!(call.model().unwrap().as_ref(), "m");
     assert!(call.stream() && call.exact_output() && call.renders());
-    assert_eq!((call.max_tokens(), call.body_bytes()), (Some(9), 55));
+    assert_eq!((call.max_tokens(), call.body_bytes()), (Some(9), 69));
     assert!(call.request().unwrap().is_rewritable());
     assert_eq!(call.feature().as_str(), "default");
     assert_eq!(sent.body().segments().len(), 3);
-    assert_eq!(sent.body().size_hint().exact(), Some(55));
+    assert_eq!(sent.body().size_hint().exact(), Some(69));
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +190,7 @@ async fn what_is_no_messages_call_passes_untouched() {
         assert_eq!(call.body_bytes(), body.len() as u64);
         assert_eq!(sent.body().to_bytes(), body);
     }
-    let encoded = Request::builder()
+    let encoded = Request::post("/v1/messages")
         .header("content-encoding", "gzip")
         .body(full("{\"model\":\"a\"}"))
         .unwrap();
@@ -198,6 +198,47 @@ async fn what_is_no_messages_call_passes_untouched() {
         call_of(&through(ReplayLayer::new(), encoded).await).model(),
         None
     );
+}
+
+/// Agents, embeddings and others name a model as well: their calls were sent to another model, held for events that they
+/// do not have, and answered with a message.
+#[tokio::test]
+async fn a_call_of_another_service_has_no_model() {
+    const MESSAGES: &str = r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#;
+    const AGENT: &str = r#"{"model":"m","name":"a","system":"s","stream":true}"#;
+    const BATCH: &str = r#"{"requests":[{"params":{"model":"m","messages":[]}}],"model":"m"}"#;
+    for (path, body, has_model) in [
+        ("/", MESSAGES, true),
+        ("/chat", MESSAGES, true),
+        ("/api/v1/assistant", MESSAGES, true),
+        ("/v1/messages", MESSAGES, true),
+        ("/proxy/v1/messages/?beta=true", MESSAGES, true),
+        ("/v1/messages/count_tokens", MESSAGES, true),
+        ("/model/eu.anthropic.claude-v1:0/invoke", MESSAGES, true),
+        ("/models/claude@1:streamRawPredict", MESSAGES, true),
+        ("/v1/messages", AGENT, true),
+        ("/v1/chat/completions", MESSAGES, false),
+        ("/v1/complete/", MESSAGES, false),
+        ("/v1/agents", AGENT, false),
+        ("/chat", AGENT, false),
+        ("/v1/messages/batches", BATCH, false),
+        (
+            "/v1/embeddings",
+            r#"{"model":"m","input":["messages"]}"#,
+            false,
+        ),
+        ("/v1/files", r#"{"model":"m","messages":"all"}"#, false),
+    ] {
+        let sent = through(
+            ReplayLayer::new(),
+            Request::post(path).body(full(body)).unwrap(),
+        )
+        .await;
+        let call = call_of(&sent);
+        assert_eq!(call.model().is_some(), has_model, "{path} {body}");
+        assert_eq!(call.renders(), has_model);
+        assert_eq!(call.body_bytes(), body.len() as u64);
+    }
 }
 
 #[tokio::test]
@@ -232,7 +273,7 @@ async fn what_is_ours_and_what_is_secret_stays_here() {
 /// The answers of the API are compressed for whoever allows it, as the official SDKs do.
 #[tokio::test]
 async fn an_answer_that_must_be_read_is_asked_for_plainly() {
-    for (body, kept) in [(r#"{"model":"m"}"#, false), ("no json", true)] {
+    for (body, kept) in [(r#"{"model":"m","messages":[]}"#, false), ("no json", true)] {
         let mut request = Request::new(full(body));
         request
             .headers_mut()

@@ -4,8 +4,8 @@
 //! tree would cost several times its size, and writing the tree back would change bytes that are
 //! not ours: the order of keys, the spelling of numbers, prompt cache hits. So [`RequestScan`]
 //! looks at each segment once, as it arrives, keeps a few hundred bytes whatever the size, and
-//! finds what stands at the top level: the model, `max_tokens`, `stream`, and whether the caller
-//! needs an exact answer. [`RequestFacts::rewrite`] then replaces the model where it stands and
+//! finds what stands at the top level: the model, whether there are messages, `max_tokens`,
+//! `stream`, and whether the caller needs an exact answer. [`RequestFacts::rewrite`] then replaces the model where it stands and
 //! passes every other byte on as it is, sharing the segments instead of copying them.
 //!
 //! # What is read, and how strictly
@@ -71,6 +71,8 @@ use self::splice::Patches;
 pub struct RequestFacts {
     /// The model; `None` if it is absent, no string, or longer than 255 bytes as it is written.
     pub model: Option<Arc<str>>,
+    /// Whether there are `messages`, as an array.
+    pub messages: bool,
     /// `max_tokens`, where it is a whole number.
     pub max_tokens: Option<u64>,
     /// Whether the answer is asked for as a stream of events.

@@ -129,6 +129,7 @@ proptest! {
         let read = RequestFacts::of(&segments(body.as_bytes(), &cuts)).unwrap();
         let whole: Value = serde_json::from_str(&body).unwrap();
         prop_assert_eq!(read.model.as_deref(), whole["model"].as_str());
+        prop_assert_eq!(read.messages, whole["messages"].is_array());
         prop_assert_eq!(read.max_tokens, whole["max_tokens"].as_u64());
         prop_assert_eq!(read.stream, whole["stream"] == json!(true));
         prop_assert_eq!(read.tools, whole["tools"].as_array().is_some_and(|all| !all.is_empty()));

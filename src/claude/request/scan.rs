@@ -44,6 +44,7 @@ pub struct RequestScan {
 struct Found {
     model: Option<Arc<str>>,
     max_tokens: Option<u64>,
+    messages: bool,
     stream: bool,
     tools: bool,
     forced_tool: bool,
@@ -85,6 +86,7 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     Model,
+    Messages,
     MaxTokens,
     Stream,
     Tools,
@@ -102,6 +104,7 @@ impl Field {
     fn named(key: &str, parent: Option<Self>) -> Self {
         match (parent, key) {
             (None, "model") => Self::Model,
+            (None, "messages") => Self::Messages,
             (None, "max_tokens") => Self::MaxTokens,
             (None, "stream") => Self::Stream,
             (None, "tools") => Self::Tools,
@@ -171,6 +174,7 @@ impl RequestScan {
         let found = self.found;
         Ok(RequestFacts {
             model: found.model,
+            messages: found.messages,
             max_tokens: found.max_tokens,
             stream: found.stream,
             tools: found.tools,
@@ -231,6 +235,7 @@ impl RequestScan {
                 found.model = None;
                 found.fixed |= byte != b'"';
             }
+            Field::Messages => found.messages = byte == b'[',
             Field::MaxTokens => found.max_tokens = None,
             Field::Stream => found.stream = false,
             Field::Tools => found.tools = false,
