@@ -7,7 +7,7 @@ use crate::{
     error::BoxError,
     event::Event,
 };
-use http::Request;
+use http::{Method, Request};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -30,8 +30,9 @@ impl Attempt {
             ask == Ask::Stream,
             call.as_ref().map_or(0, Call::body_bytes),
             match &call {
-                // What an encoded request allows is not known: as much as any may.
+                // Nobody knows what an encoded request allows, nor what another service makes of its time: as much as any.
                 Some(_) if ask == Ask::Unknown => Some(u64::MAX),
+                Some(_) if ask == Ask::Other && request.method() == Method::POST => Some(u64::MAX),
                 Some(call) => call.max_tokens(),
                 None => None,
             },

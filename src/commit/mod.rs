@@ -54,7 +54,7 @@
 //!
 //! Where nobody scanned the request, the answer says by its `content-type` what it is, it is held as if something could
 //! act, and the timeout is that of an empty request. So it is read, too, where nobody could scan the request because its
-//! body has a `content-encoding`; that one may take as long as any.
+//! body has a `content-encoding`. That one, and a `POST` that is no Messages call, may take as long as any JSON answer.
 //!
 //! # Example
 //!

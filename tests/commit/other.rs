@@ -299,6 +299,23 @@ async fn what_is_no_messages_call_passes_through() {
     assert!(seen.events().is_empty(), "no model, no events");
 }
 
+/// A job that another service starts, an upload, a completion of another form: 15 s are no outage of theirs.
+#[tokio::test(start_paused = true)]
+async fn a_post_that_is_no_messages_call_may_take_its_time() {
+    for (method, status) in [("POST", Some(201)), ("GET", None)] {
+        let client = service_fn(|_: Request<()>| async {
+            tokio::time::sleep(100 * S).await;
+            let body = http_body_util::Full::new(bytes::Bytes::new());
+            Ok::<_, BoxError>(Response::builder().status(201).body(body).unwrap())
+        });
+        let mut request = Request::builder().method(method).body(()).unwrap();
+        request.extensions_mut().insert(Call::new(None));
+        let answered = CommitLayer::new().layer(client).oneshot(request).await;
+        let answered = answered.ok().map(|response| response.status().as_u16());
+        assert_eq!(answered, status, "{method}");
+    }
+}
+
 /// Other services of the API stream events of other names, with long pauses and without a `message_stop`.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_of_a_messages_call_passes_through_too() {
