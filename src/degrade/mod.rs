@@ -13,9 +13,9 @@
 //! 2. an answer to a similar one, if the cache knows such;
 //! 3. the canned message of the feature, or, where its [`DegradePolicy`] says so, an error.
 //!
-//! Calls with tools or a structured output format always get the error, for a sentence of apology would be taken for a
-//! result; so do `count_tokens` and calls that are no Messages calls. The feature `background_jobs` has
-//! [`DegradePolicy::error`] unless it is set otherwise.
+//! Calls with tools, those of `mcp_servers` included, or a structured output format always get the error, for a sentence
+//! of apology would be taken for a result; so do `count_tokens` and calls that are no Messages calls. The feature
+//! `background_jobs` has [`DegradePolicy::error`] unless it is set otherwise.
 //!
 //! # The answer
 //!

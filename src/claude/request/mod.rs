@@ -45,6 +45,7 @@
 //! # Ok::<_, tower_claude::claude::request::NotMessages>(())
 //! ```
 
+mod field;
 mod held;
 #[cfg(test)]
 mod properties;
@@ -77,7 +78,8 @@ pub struct RequestFacts {
     pub max_tokens: Option<u64>,
     /// Whether the answer is asked for as a stream of events.
     pub stream: bool,
-    /// Whether tools are offered: `tools` is an array with something in it.
+    /// Whether tools are offered: `tools` or `mcp_servers`, whose tools need not be listed, is an array with something in
+    /// it.
     pub tools: bool,
     /// Whether a tool must be used: the `type` of `tool_choice` is `any` or `tool`.
     pub forced_tool: bool,

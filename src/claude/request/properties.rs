@@ -72,6 +72,7 @@ fn key() -> impl Strategy<Value = String> {
         "max_tokens",
         "stream",
         "tools",
+        "mcp_servers",
         "tool_choice",
         "output_config",
         "output_format",
@@ -132,7 +133,8 @@ proptest! {
         prop_assert_eq!(read.messages, whole["messages"].is_array());
         prop_assert_eq!(read.max_tokens, whole["max_tokens"].as_u64());
         prop_assert_eq!(read.stream, whole["stream"] == json!(true));
-        prop_assert_eq!(read.tools, whole["tools"].as_array().is_some_and(|all| !all.is_empty()));
+        let offers = |key: &str| whole[key].as_array().is_some_and(|all| !all.is_empty());
+        prop_assert_eq!(read.tools, offers("tools") || offers("mcp_servers"));
         let choice = whole["tool_choice"].get("type").and_then(Value::as_str);
         prop_assert_eq!(read.forced_tool, matches!(choice, Some("any" | "tool")));
         let config = whole["output_config"].get("format").is_some_and(|format| !format.is_null());

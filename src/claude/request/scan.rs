@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use memchr::memchr2;
 
+use super::field::Field;
 use super::held::Held;
 use super::splice::{Patch, Patches, Slot};
 use super::{NotMessages, RequestFacts};
@@ -47,6 +48,7 @@ struct Found {
     messages: bool,
     stream: bool,
     tools: bool,
+    mcp_servers: bool,
     forced_tool: bool,
     format_in_config: bool,
     output_format: bool,
@@ -70,7 +72,7 @@ enum State {
     InText,
     /// Within a number, `true`, `false` or `null`.
     InScalar,
-    /// After the `[` of `tools`.
+    /// After the `[` of `tools` or `mcp_servers`.
     FirstTool,
     /// Within an object or array that is skipped.
     Nested,
@@ -81,41 +83,6 @@ enum State {
     Broken {
         at: usize,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Model,
-    Messages,
-    MaxTokens,
-    Stream,
-    Tools,
-    ToolChoice,
-    OutputConfig,
-    OutputFormat,
-    /// `type` in `tool_choice`.
-    ChoiceType,
-    /// `format` in `output_config`.
-    ConfigFormat,
-    Other,
-}
-
-impl Field {
-    fn named(key: &str, parent: Option<Self>) -> Self {
-        match (parent, key) {
-            (None, "model") => Self::Model,
-            (None, "messages") => Self::Messages,
-            (None, "max_tokens") => Self::MaxTokens,
-            (None, "stream") => Self::Stream,
-            (None, "tools") => Self::Tools,
-            (None, "tool_choice") => Self::ToolChoice,
-            (None, "output_config") => Self::OutputConfig,
-            (None, "output_format") => Self::OutputFormat,
-            (Some(Self::ToolChoice), "type") => Self::ChoiceType,
-            (Some(Self::OutputConfig), "format") => Self::ConfigFormat,
-            _ => Self::Other,
-        }
-    }
 }
 
 impl Default for RequestScan {
@@ -177,7 +144,7 @@ impl RequestScan {
             messages: found.messages,
             max_tokens: found.max_tokens,
             stream: found.stream,
-            tools: found.tools,
+            tools: found.tools || found.mcp_servers,
             forced_tool: found.forced_tool,
             structured_output: found.format_in_config || found.output_format,
             body_bytes: self.seen as u64,
@@ -210,7 +177,10 @@ impl RequestScan {
             (State::Value, byte) => self.value(byte, at),
             (State::FirstTool, b']') => State::AfterValue,
             (State::FirstTool, _) => {
-                self.found.tools = true;
+                match self.field {
+                    Field::McpServers => self.found.mcp_servers = true,
+                    _ => self.found.tools = true,
+                }
                 self.state = self.skip();
                 // The byte belongs to what is skipped.
                 return space;
@@ -239,6 +209,7 @@ impl RequestScan {
             Field::MaxTokens => found.max_tokens = None,
             Field::Stream => found.stream = false,
             Field::Tools => found.tools = false,
+            Field::McpServers => found.mcp_servers = false,
             Field::ToolChoice | Field::ChoiceType => found.forced_tool = false,
             Field::OutputConfig => found.format_in_config = false,
             // `null` is as good as absent.
@@ -251,7 +222,7 @@ impl RequestScan {
                 self.held.clear();
                 State::InText
             }
-            (Field::Tools, b'[') => State::FirstTool,
+            (Field::Tools | Field::McpServers, b'[') => State::FirstTool,
             // These fields exist at the top level only, so the scan is never deeper than one.
             (Field::ToolChoice | Field::OutputConfig, b'{') => {
                 self.parent = Some(self.field);

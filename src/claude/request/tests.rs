@@ -158,6 +158,11 @@ fn exact_output_is_told_by_tools_and_formats() {
         (r#"{"tools":[ ]}"#, false),
         (r#"{"tools":null}"#, false),
         (r#"{"tools":[{}],"tools":[]}"#, false),
+        // Older versions of the API take the tools of a server that is named, without a list of them.
+        (r#"{"mcp_servers":[{"type":"url"}]}"#, true),
+        (r#"{"mcp_servers":[{}],"tools":[]}"#, true),
+        (r#"{"mcp_servers":[],"tools":[]}"#, false),
+        (r#"{"mcp_servers":null}"#, false),
         (r#"{"output_format":{"type":"json_schema"}}"#, true),
         (r#"{"output_format":null}"#, false),
         (
