@@ -126,11 +126,14 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: Option<&ErrorBody>) ->
     } else {
         kind_of_status(status, body)
     };
+    // The API marks any 429 as worth a retry, and money is not back within seconds.
+    let should_retry = headers::should_retry(headers)
+        .filter(|should_retry| !should_retry || kind != FailureKind::SpendLimit);
     let mut failure = Failure::new(kind)
         .with_status(status)
         .with_retry(retry)
         .with_retry_after(headers::retry_after(headers, now()))
-        .with_should_retry(headers::should_retry(headers))
+        .with_should_retry(should_retry)
         .with_request_id(
             headers::request_id(headers).or(body.and_then(|body| body.request_id.as_deref())),
         );
@@ -303,6 +306,22 @@ mod tests {
         assert!(!stop.failure().unwrap().is_retryable());
         let go_on = judge(400, &[("x-should-retry", "true")], "");
         assert!(go_on.failure().unwrap().is_retryable());
+    }
+
+    /// The header is one for all 429, and was believed until the last attempt.
+    #[test]
+    fn a_spend_limit_is_not_over_within_seconds_whatever_the_header_says() {
+        let code = r#"{"error_code":"enforced_spend_limit_reached"}"#;
+        let limit = error("rate_limit_error", "limit", code);
+        let billing = error("billing_error", "pay", "null");
+        for (status, body) in [(429, &*limit), (402, ""), (200, &*billing)] {
+            let answer = judge(status, &[("x-should-retry", "true")], body);
+            let failure = answer.failure().unwrap();
+            assert_eq!(failure.kind, FailureKind::SpendLimit);
+            assert!(!failure.is_retryable(), "{status}");
+        }
+        let rate = judge(429, &[("x-should-retry", "true")], "");
+        assert!(rate.failure().unwrap().is_retryable());
     }
 
     #[test]

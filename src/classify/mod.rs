@@ -23,7 +23,9 @@
 //! | [`Cancelled`](FailureKind::Cancelled) | the caller dropped the call | no | see below | no | no |
 //!
 //! `Cancelled` and `DeadlineExceeded` are failures of the model when the attempt they end had used more than half of its
-//! timeout without an answer; otherwise they count neither way. `x-should-retry: true|false` overrides the retry column.
+//! timeout without an answer; otherwise they count neither way. `x-should-retry: true|false` overrides the
+//! retry column, except that `true` does not for a spend limit: it is on 429s of all sorts, and money is not back within
+//! seconds.
 
 mod classifier;
 mod failure;
