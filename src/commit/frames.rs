@@ -102,13 +102,10 @@ impl Frames {
         Cow::Owned(start)
     }
 
-    /// The same, of which the rest is not wanted.
+    /// The same, of which the rest is not wanted. A copy: a chunk, even a short one, may be a piece of far more, which it
+    /// would keep alive.
     pub(super) fn into_start(self, max: usize) -> Bytes {
-        match (self.start(max), &self.first) {
-            (Cow::Owned(start), _) => start.into(),
-            (Cow::Borrowed(start), Some(first)) => first.slice(..start.len()),
-            (Cow::Borrowed(_), None) => Bytes::new(),
-        }
+        self.start(max).into_owned().into()
     }
 }
 
@@ -156,6 +153,18 @@ mod tests {
         ] {
             assert_eq!(&*frames(chunks).start(max), start.as_bytes());
             assert_eq!(frames(chunks).into_start(max), start);
+        }
+    }
+
+    #[test]
+    fn the_start_keeps_nothing_else_alive() {
+        for (len, max) in [(100, 10), (10, 100)] {
+            let chunk = Bytes::from(vec![1; 1 << 20]).slice(..len);
+            let mut frames = Frames::default();
+            frames.push(chunk.clone());
+            let start = frames.into_start(max);
+            assert_eq!(start, chunk[..10]);
+            assert!(chunk.is_unique(), "{len} bytes, of which {max} are kept");
         }
     }
 
