@@ -1,5 +1,10 @@
 //! A failed call: what kind, what it says of waiting, who said so.
 
+mod answer;
+mod marks;
+#[cfg(test)]
+mod tests;
+
 use super::kind::{FailureKind, Retry};
 use super::transport::{TransportKind, sources};
 use http::StatusCode;
@@ -178,77 +183,6 @@ impl Failure {
     pub(crate) fn retry(&self) -> Retry {
         self.retry
     }
-
-    /// The time to the next probe, where this failure left the model's circuit open.
-    pub fn circuit_open_for(&self) -> Option<Duration> {
-        self.open_for
-    }
-
-    /// The breaker's mark: this failure left the circuit open, for so long.
-    pub(crate) fn mark_open(&mut self, open_for: Duration) {
-        self.open_for = Some(open_for);
-    }
-
-    /// Commit's mark: the deadline of the call ended the attempt before its own time was up.
-    pub(crate) fn mark_cut_short(&mut self) {
-        self.cut_short = true;
-    }
-
-    /// Whether it was the deadline of the call that ended the attempt.
-    pub(crate) fn is_cut_short(&self) -> bool {
-        self.cut_short || self.kind == FailureKind::DeadlineExceeded
-    }
-
-    /// The breaker's mark: the model is well, and spared because there is another one.
-    pub(crate) fn mark_diverted(&mut self) {
-        self.diverted = true;
-    }
-
-    /// Whether the model would be asked if there were no other one.
-    pub(crate) fn is_diverted(&self) -> bool {
-        self.diverted
-    }
-
-    /// Outside a chain a 404 for a model is the caller's mistake: there is no other model the answer could mean.
-    pub(crate) fn outside_a_chain(mut self) -> Self {
-        if self.kind == FailureKind::ModelGone {
-            self.kind = FailureKind::Refused;
-        }
-        self
-    }
-
-    /// What an answer to the caller says of this failure: status and `error.type`. Upstream's own where it had one.
-    pub(crate) fn as_answer(&self) -> (StatusCode, &str) {
-        let (status, error_type) = match self.kind {
-            FailureKind::Overloaded | FailureKind::CircuitOpen => (529, "overloaded_error"),
-            FailureKind::ServerError | FailureKind::Truncated => (500, "api_error"),
-            FailureKind::Transport => (502, "api_error"),
-            FailureKind::Timeout | FailureKind::DeadlineExceeded => (504, "timeout_error"),
-            FailureKind::RateLimited
-            | FailureKind::SpendLimit
-            | FailureKind::CoolingDown
-            | FailureKind::BulkheadFull => (429, "rate_limit_error"),
-            FailureKind::ModelGone => (404, "not_found_error"),
-            FailureKind::Refused => (400, "invalid_request_error"),
-            FailureKind::Cancelled => (499, "api_error"),
-        };
-        // Of an error inside a 200: the official SDKs go by the status.
-        let status = match self.error_type.as_deref() {
-            Some("authentication_error") => 401,
-            Some("billing_error") => 402,
-            Some("permission_error") => 403,
-            Some("not_found_error") => 404,
-            Some("conflict_error") => 409,
-            Some("request_too_large") => 413,
-            _ => status,
-        };
-        let status = self
-            .status
-            .filter(|status| !status.is_success())
-            .or_else(|| StatusCode::from_u16(status).ok())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, self.error_type.as_deref().unwrap_or(error_type))
-    }
 }
 
 impl fmt::Display for Failure {
@@ -276,106 +210,5 @@ impl fmt::Display for Failure {
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The columns of the table: retry, breaker, next model, degrade.
-    #[test]
-    fn every_kind_answers_as_the_table_says() {
-        use FailureKind as K;
-        for kind in K::ALL {
-            let row = match kind {
-                K::Overloaded | K::ServerError | K::Transport => (true, true, true, true),
-                K::Timeout => (false, true, true, true),
-                K::Truncated => (false, true, false, false),
-                K::RateLimited | K::CoolingDown => (true, false, true, true),
-                K::SpendLimit | K::DeadlineExceeded => (false, false, false, true),
-                K::ModelGone | K::BulkheadFull => (false, false, true, false),
-                K::CircuitOpen => (false, false, true, true),
-                K::Refused | K::Cancelled => (false, false, false, false),
-            };
-            let failure = Failure::new(kind);
-            assert_eq!(
-                (
-                    failure.is_retryable(),
-                    failure.counts_against_circuit(),
-                    failure.warrants_fallback(),
-                    failure.warrants_degrade()
-                ),
-                row,
-                "{kind}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_failure_is_found_through_any_wrapper() {
-        #[derive(Debug)]
-        struct Wrapper(Failure);
-        impl fmt::Display for Wrapper {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("wrapped")
-            }
-        }
-        impl Error for Wrapper {
-            fn source(&self) -> Option<&(dyn Error + 'static)> {
-                Some(&self.0)
-            }
-        }
-        let wrapped = Wrapper(Failure::new(FailureKind::CircuitOpen));
-        assert_eq!(
-            Failure::find(&wrapped).unwrap().kind,
-            FailureKind::CircuitOpen
-        );
-        assert!(Failure::find(&fmt::Error).is_none());
-    }
-
-    #[test]
-    fn should_retry_overrides_the_kind_both_ways() {
-        let overloaded = Failure::new(FailureKind::Overloaded).with_should_retry(Some(false));
-        assert!(!overloaded.is_retryable());
-        let refused = Failure::new(FailureKind::Refused).with_should_retry(Some(true));
-        assert!(refused.is_retryable());
-        assert!(
-            Failure::new(FailureKind::Overloaded)
-                .with_should_retry(None)
-                .is_retryable()
-        );
-    }
-
-    #[test]
-    fn an_error_inside_a_200_is_answered_with_the_status_of_its_type() {
-        for (kind, error_type, status) in [
-            (FailureKind::Refused, "invalid_request_error", 400),
-            (FailureKind::Refused, "authentication_error", 401),
-            (FailureKind::SpendLimit, "billing_error", 402),
-            (FailureKind::Refused, "permission_error", 403),
-            (FailureKind::Refused, "not_found_error", 404),
-            (FailureKind::Refused, "conflict_error", 409),
-            (FailureKind::Refused, "request_too_large", 413),
-            (FailureKind::Overloaded, "overloaded_error", 529),
-        ] {
-            let failure = Failure::new(kind)
-                .with_status(StatusCode::OK)
-                .with_error_type(error_type);
-            let (answered, told) = failure.as_answer();
-            assert_eq!((answered.as_u16(), told), (status, error_type));
-        }
-    }
-
-    #[test]
-    fn a_failure_reads_as_one_line() {
-        let failure = Failure::new(FailureKind::RateLimited)
-            .with_status(StatusCode::TOO_MANY_REQUESTS)
-            .with_error_type("rate_limit_error")
-            .with_retry_after(Some(Duration::from_millis(1500)));
-        assert_eq!(
-            failure.to_string(),
-            "rate_limited: 429 rate_limit_error, retry after 1.500s"
-        );
     }
 }
