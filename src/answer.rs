@@ -21,12 +21,13 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 /// The wait for a place in a compartment: places come free all the time.
 const PLACE_WAIT: Duration = Duration::from_secs(1);
 
-/// The status, `error.type` and wait of the failure in an envelope of Claude's. No word of the error's own chain: it may
-/// name hosts or hold secrets.
+/// The status, `error.type`, message and wait of the failure in an envelope of Claude's: upstream's own where it had them.
+/// No word of the error's own chain: it may name hosts or hold secrets.
 pub(crate) fn of_failure(failure: &Failure) -> Response<Bytes> {
     let (status, error_type) = failure.as_answer();
     let request_id = failure.request_id.as_deref();
-    let body = reply::error_json(error_type, text(failure.kind), request_id);
+    let message = failure.message().unwrap_or_else(|| text(failure.kind));
+    let body = reply::error_json(error_type, message, request_id);
     let mut response = json(status, body);
     let map = response.headers_mut();
     if let Some(Ok(id)) = request_id.map(HeaderValue::from_str) {

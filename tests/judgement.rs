@@ -3,9 +3,13 @@
 mod common;
 
 use common::{Act, BodyEnd, DELTA, HAIKU, SONNET, START, Upstream, read, request};
+use http::Request;
 use std::{sync::Arc, time::Duration};
-use tower::Layer;
-use tower_claude::{Deadline, Outcome, Resilience, Served};
+use tower::{Layer, ServiceExt};
+use tower_claude::{
+    Call, Deadline, Outcome, ReplayBody, Resilience, Served, answer_errors::AnswerErrorsLayer,
+    commit::CommitLayer,
+};
 
 fn error(status: u16, error_type: &str, message: &str, details: &str) -> Act {
     let body = format!(
@@ -274,4 +278,59 @@ async fn a_count_of_tokens_is_never_a_canned_answer() {
     assert_eq!(answer.headers()["tower-claude-outcome"], "error");
     assert_eq!(answer.headers()["x-should-retry"], "false");
     assert!(answer.headers().contains_key("retry-after"));
+}
+
+/// A proxy that answers everything with 200, and an error that comes once the stream is open: the caller's mistake is told
+/// in the words that say what it is, wherever the stack ends.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_inside_of_a_200_reaches_the_caller_in_upstreams_own_words() {
+    const ERROR: &str = r#"{"type":"error","error":{"type":"invalid_request_error","message":"max_tokens: too many"},"request_id":"req_7"}"#;
+    const EVENT: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"max_tokens: too many\"},\"request_id\":\"req_7\"}\n\n";
+    let expected: serde_json::Value = serde_json::from_str(ERROR).unwrap();
+    for (act, stream) in [
+        (Act::json(200, ERROR), false),
+        (Act::json(200, ERROR), true),
+        (Act::sse(&[START, EVENT], BodyEnd::Eof), true),
+        (Act::sse(&[EVENT], BodyEnd::Eof), true),
+    ] {
+        for degrade in [true, false] {
+            let upstream = Upstream::always(act.clone());
+            let builder = Resilience::builder().chain([SONNET, HAIKU]);
+            let builder = if degrade {
+                builder
+            } else {
+                builder.without_degrade()
+            };
+            let stack = builder.build().unwrap();
+            let claude = AnswerErrorsLayer::new().layer(stack.layer(upstream.clone()));
+            let answer = claude.oneshot(request(SONNET, stream)).await.unwrap();
+            assert_eq!(answer.status(), 400, "{act:?}");
+            assert_eq!(answer.headers()["x-should-retry"], "false");
+            let (text, ended) = read(answer.into_body()).await;
+            ended.unwrap();
+            let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(told, expected, "{act:?}");
+            assert_eq!(upstream.calls(), 1);
+        }
+    }
+    // Where nothing could act on it, a stream is passed on from its first byte.
+    for alone in [true, false] {
+        let upstream = Upstream::always(Act::sse(&[START, EVENT], BodyEnd::Eof));
+        let text = if alone {
+            let commit = CommitLayer::new().layer(upstream);
+            let mut request = Request::new(ReplayBody::default());
+            let call = Call::new(Some(SONNET.into())).with_stream(true);
+            request.extensions_mut().insert(call);
+            read(commit.oneshot(request).await.unwrap().into_body()).await
+        } else {
+            let builder = Resilience::builder().without_backoff().without_degrade();
+            let stack = builder.build().unwrap();
+            let answer = stack.layer(upstream).send(request(SONNET, true)).await;
+            read(answer.unwrap().into_body()).await
+        };
+        text.1.unwrap();
+        let data = text.0.rsplit_once("event: error\ndata: ").unwrap().1;
+        let told: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert_eq!(told, expected, "{alone}");
+    }
 }

@@ -140,6 +140,9 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: Option<&ErrorBody>) ->
     if let Some(error_type) = body.and_then(|body| body.error_type.as_ref()) {
         failure = failure.with_error_type(error_type.as_str());
     }
+    if let Some(body) = body.filter(|body| body.is_documented() && !body.message.is_empty()) {
+        failure = failure.with_message(&*body.message);
+    }
     failure
 }
 

@@ -13,7 +13,8 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 /// A failed call, or attempt of one: the error of every layer and the content of a failed
 /// [`Verdict`](super::Verdict).
 ///
-/// Holds no request and no secret. `Display` is one line in lower case: `overloaded: 529 overloaded_error`.
+/// Holds no request and no secret. `Display` is one line in lower case: `overloaded: 529 overloaded_error`. Upstream's own
+/// [message](Self::message) may quote what somebody wrote: neither `Display` nor `Debug` prints it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Failure {
@@ -30,6 +31,7 @@ pub struct Failure {
     pub request_id: Option<Arc<str>>,
     /// What this says in a few words; for failures of this crate's own making.
     detail: Option<&'static str>,
+    message: Option<Message>,
     transport: Option<TransportKind>,
     retry: Retry,
     open_for: Option<Duration>,
@@ -48,6 +50,7 @@ impl Failure {
             error_type: None,
             request_id: None,
             detail: None,
+            message: None,
             transport: None,
             retry: kind.retry(),
             open_for: None,
@@ -75,6 +78,13 @@ impl Failure {
     #[must_use]
     pub fn with_error_type(mut self, error_type: impl Into<Arc<str>>) -> Self {
         self.error_type = Some(error_type.into());
+        self
+    }
+
+    /// With what upstream said, for the caller to read: see [`message`](Self::message).
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<Arc<str>>) -> Self {
+        self.message = Some(Message(message.into()));
         self
     }
 
@@ -117,6 +127,12 @@ impl Failure {
     pub(crate) fn with_transport(mut self, transport: TransportKind) -> Self {
         self.transport = Some(transport);
         self
+    }
+
+    /// What upstream said, in its own words: `error.message` of an error in Claude's form, at most 1 KiB. What this crate
+    /// answers to the caller in place of such an error says the same.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_ref().map(|message| &*message.0)
     }
 
     /// What the connection broke of, where it was one that failed. `None` where the answer itself did, and for errors of a
@@ -182,6 +198,17 @@ impl Failure {
 
     pub(crate) fn retry(&self) -> Retry {
         self.retry
+    }
+}
+
+/// Words of upstream's.
+#[derive(Clone)]
+struct Message(Arc<str>);
+
+/// Not the text: it may be somebody's.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
     }
 }
 

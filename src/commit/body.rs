@@ -119,7 +119,7 @@ impl<RB> CommitBody<RB> {
         let (_, error_type) = failure.as_answer();
         let event = reply::error_event(
             error_type,
-            &failure.to_string(),
+            failure.message().unwrap_or(&failure.to_string()),
             failure.request_id.as_deref(),
         );
         Ok(Frame::data(event))

@@ -40,8 +40,9 @@
 //!
 //! Good answers, which the cache may keep a copy of; failed answers that do not warrant more, untouched; a call that its
 //! sender cancelled, and a [`BodyTooLarge`](crate::BodyTooLarge). What is an error without an answer though nothing is
-//! degraded (a full bulkhead) becomes its answer: 429 with `retry-after: 1`, which the caller may try again, since
-//! nothing was sent. A stream that breaks off after its commit is no longer this layer's: its caller has read half of it.
+//! degraded becomes its answer: a full bulkhead 429 with `retry-after: 1`, which the caller may try again, since nothing
+//! was sent; a refusal inside a 200 the status, type and message of that refusal. A stream that breaks off after its commit
+//! is no longer this layer's: its caller has read half of it.
 //!
 //! A cache that fails, panics or is slow is as good as an empty one: the caller hears of the call's failure and never of
 //! that.

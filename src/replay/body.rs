@@ -5,14 +5,13 @@ use crate::{
     body::GuardedBody,
     call::{Call, Served},
     classify::{End, Ended, Failure, FailureKind},
-    claude::headers,
+    claude::{headers, reply},
     error::BoxError,
 };
 use bytes::Bytes;
 use http::{header::CONTENT_LENGTH, response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use serde_json::json;
 use std::{
     error::Error,
     pin::Pin,
@@ -73,21 +72,15 @@ impl Rendering {
         let truncated = Failure::new(FailureKind::Truncated);
         let failure = error.and_then(Failure::find).unwrap_or(&truncated);
         let (_, error_type) = failure.as_answer();
-        let mut body = json!({
-            "type": "error",
-            "error": {"type": error_type, "message": format!("the answer broke off ({})", failure.kind)},
-        });
         let request_id = failure.request_id.as_deref().or(self.request_id.as_deref());
-        if let (Some(body), Some(id)) = (body.as_object_mut(), request_id) {
-            body.insert("request_id".to_owned(), id.into());
+        let broke_off = || format!("the answer broke off ({})", failure.kind);
+        let message = failure.message().map_or_else(broke_off, str::to_owned);
+        let event = reply::error_event(error_type, &message, request_id);
+        if matches!(self.last, b'\n' | b'\r') {
+            return event;
         }
         // Half an event that was passed on becomes part of this one, so that nobody takes it for whole.
-        let newline = if matches!(self.last, b'\n' | b'\r') {
-            ""
-        } else {
-            "\n"
-        };
-        Bytes::from(format!("{newline}event: error\ndata: {body}\n\n"))
+        [b"\n", &*event].concat().into()
     }
 }
 

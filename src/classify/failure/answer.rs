@@ -22,6 +22,7 @@ impl Failure {
         };
         // Of an error inside a 200: the official SDKs go by the status.
         let status = match self.error_type.as_deref() {
+            Some("invalid_request_error") => 400,
             Some("authentication_error") => 401,
             Some("billing_error") => 402,
             Some("permission_error") => 403,

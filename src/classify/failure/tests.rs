@@ -70,6 +70,7 @@ fn should_retry_overrides_the_kind_both_ways() {
 fn an_error_inside_a_200_is_answered_with_the_status_of_its_type() {
     for (kind, error_type, status) in [
         (FailureKind::Refused, "invalid_request_error", 400),
+        (FailureKind::SpendLimit, "invalid_request_error", 400),
         (FailureKind::Refused, "authentication_error", 401),
         (FailureKind::SpendLimit, "billing_error", 402),
         (FailureKind::Refused, "permission_error", 403),
@@ -84,6 +85,13 @@ fn an_error_inside_a_200_is_answered_with_the_status_of_its_type() {
         let (answered, told) = failure.as_answer();
         assert_eq!((answered.as_u16(), told), (status, error_type));
     }
+}
+
+#[test]
+fn what_upstream_said_is_for_the_caller_and_not_for_a_log() {
+    let failure = Failure::new(FailureKind::Refused).with_message("messages.0: my diary");
+    assert_eq!(failure.message(), Some("messages.0: my diary"));
+    assert!(!format!("{failure:?} {failure}").contains("diary"));
 }
 
 #[test]
