@@ -35,6 +35,7 @@ async fn an_answer_is_given_with_its_age_until_its_ttl_and_not_at_it() {
 
     advance(Duration::from_secs(1)).await;
     assert_eq!(get(&cache, 1), None);
+    assert!(cache.is_empty(), "what was asked for too late makes room");
 }
 
 #[tokio::test(start_paused = true)]

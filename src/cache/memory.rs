@@ -8,9 +8,6 @@ use tokio::time::Instant;
 /// What an entry costs beside its answer: the key, and what the cache needs to find and order it.
 const OVERHEAD: usize = 256;
 
-/// The longest TTL that is told to the cache itself, which refuses far longer ones.
-const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-
 /// A [`ResponseCache`] in memory, bounded in bytes and time; the least recently used answers go first.
 ///
 /// | setting | default |
@@ -18,6 +15,13 @@ const LONG: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// | [`with_max_bytes`](Self::with_max_bytes) | 64 MiB in all |
 /// | [`with_max_entry_bytes`](Self::with_max_entry_bytes) | 256 KiB for one answer |
 /// | [`with_ttl`](Self::with_ttl) | 1 h |
+///
+/// # What a put costs
+///
+/// The eviction of what no longer fits, on the task that puts: some microseconds, which is little at the end of an answer,
+/// and keeps the bound true. An answer whose time is up is never given again, but makes room only when its place is needed
+/// or it is asked for: thousands that expire at once would otherwise be freed at once, in a put that stops its thread for
+/// as long as that takes.
 ///
 /// # Clone
 ///
@@ -48,7 +52,7 @@ impl MemoryCache {
     pub fn new() -> Self {
         let (max_bytes, ttl) = (Self::DEFAULT_MAX_BYTES, Self::DEFAULT_TTL);
         Self {
-            entries: entries(max_bytes, ttl),
+            entries: entries(max_bytes),
             max_bytes,
             max_entry_bytes: Self::DEFAULT_MAX_ENTRY_BYTES,
             ttl,
@@ -59,7 +63,7 @@ impl MemoryCache {
     #[must_use]
     pub fn with_max_bytes(mut self, max_bytes: NonZeroU64) -> Self {
         self.max_bytes = max_bytes;
-        self.entries = entries(self.max_bytes, self.ttl);
+        self.entries = entries(self.max_bytes);
         self
     }
 
@@ -75,7 +79,7 @@ impl MemoryCache {
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
-        self.entries = entries(self.max_bytes, self.ttl);
+        self.entries = entries(self.max_bytes);
         self
     }
 
@@ -101,7 +105,7 @@ impl MemoryCache {
         u32::try_from(answer.body.len()).is_ok_and(|len| len <= self.max_entry_bytes)
     }
 
-    /// How many answers are kept now.
+    /// How many answers are kept now, those included whose time is up and whose place was not needed yet.
     pub fn len(&self) -> u64 {
         self.entries.run_pending_tasks();
         self.entries.entry_count()
@@ -112,27 +116,28 @@ impl MemoryCache {
         self.len() == 0
     }
 
-    /// What all answers weigh together, in bytes.
+    /// What these answers weigh together, in bytes.
     pub fn bytes(&self) -> u64 {
         self.entries.run_pending_tasks();
         self.entries.weighted_size()
     }
 
-    /// Forgets all answers, say because they were wrong.
+    /// Forgets all answers, say because they were wrong. Frees them here, which takes some microseconds for each, and not in
+    /// the next put.
     pub fn clear(&self) {
         self.entries.invalidate_all();
+        self.entries.run_pending_tasks();
     }
 }
 
-fn entries(max_bytes: NonZeroU64, ttl: Duration) -> Cache<CacheKey, Entry> {
+fn entries(max_bytes: NonZeroU64) -> Cache<CacheKey, Entry> {
     Cache::builder()
         .max_capacity(max_bytes.get())
         .weigher(|_, entry: &Entry| {
             let bytes = entry.answer.body.len().saturating_add(OVERHEAD);
             u32::try_from(bytes).unwrap_or(u32::MAX)
         })
-        // Frees memory. What may be given is decided in `get`, by a clock that tests can pause.
-        .time_to_live(ttl.min(LONG))
+        // Not told the TTL, which `get` sees to: it would free all that has expired in one go, on somebody's thread.
         // Answers are read in an outage only, so how often one was read says nothing of its worth.
         .eviction_policy(EvictionPolicy::lru())
         .build()
@@ -149,7 +154,11 @@ impl ResponseCache for MemoryCache {
     fn get(&self, query: &CacheQuery) -> Lookup {
         let found = self.entries.get(&query.key).and_then(|entry| {
             let age = Instant::now().saturating_duration_since(entry.stored_at);
-            (age < self.ttl).then(|| entry.answer.with_age(age))
+            let lives = age < self.ttl;
+            if !lives {
+                self.entries.invalidate(&query.key);
+            }
+            lives.then(|| entry.answer.with_age(age))
         });
         Lookup::Ready(found)
     }
