@@ -99,7 +99,11 @@ impl Opening {
             Some(facts) => {
                 let counts_tokens = self.address == Address::CountTokens;
                 let exact_output = counts_tokens || facts.exact_output();
-                Call::of(facts).with_exact_output(exact_output)
+                // The same body may count and then ask: a number comes in no stream.
+                let stream = facts.stream && !counts_tokens;
+                Call::of(facts)
+                    .with_exact_output(exact_output)
+                    .with_stream(stream)
             }
             None => Call::new(None).with_body_bytes(body_bytes),
         };

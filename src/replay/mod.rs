@@ -44,7 +44,7 @@
 //! are put together, because each costs a few dozen bytes beside its own; such a body is the only one that is copied.
 //!
 //! `count_tokens` has the body of a Messages call, but an answer of another shape: its call asks for exact output, so
-//! that no canned message stands in for a number.
+//! that no canned message stands in for a number, and for no stream, whatever its body says.
 //!
 //! # Readiness
 //!

@@ -244,9 +244,10 @@ async fn a_call_of_another_service_has_no_model() {
 #[tokio::test]
 async fn count_tokens_never_gets_a_canned_message() {
     for (path, exact) in [("/v1/messages/count_tokens", true), ("/v1/messages", false)] {
-        let request = Request::post(path).body(full("{\"model\":\"a\"}")).unwrap();
-        let sent = through(ReplayLayer::new(), request).await;
+        let body = full("{\"model\":\"a\",\"stream\":true}");
+        let sent = through(ReplayLayer::new(), Request::post(path).body(body).unwrap()).await;
         assert_eq!(call_of(&sent).exact_output(), exact);
+        assert_eq!(call_of(&sent).stream(), !exact, "a number is no stream");
         assert!(call_of(&sent).model().is_some());
     }
 }
