@@ -4,11 +4,12 @@ use super::{expect::Ask, layer::Settings, limits::Limits};
 use crate::{
     call::Call,
     classify::{Failure, FailureKind},
+    claude::headers,
     error::BoxError,
     event::Event,
 };
-use http::{Method, Request};
-use std::sync::Arc;
+use http::{HeaderMap, Method, Request};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// One attempt.
@@ -54,6 +55,17 @@ impl Attempt {
     /// Whether anything could act on a failure. Without a [`Call`] nobody knows.
     pub(super) fn can_act(&self) -> bool {
         self.call.as_ref().is_none_or(Call::can_act)
+    }
+
+    /// The longest silence of an answer with this head.
+    pub(super) fn idle(&self, headers: &HeaderMap) -> Duration {
+        let timeouts = &self.settings.timeouts;
+        let idle = timeouts.idle();
+        // The events of another service come when something happens, and nobody says that it pings meanwhile.
+        if self.ask == Ask::Other && headers::is_event_stream(headers) {
+            return idle.max(timeouts.answer(0, Some(u64::MAX)));
+        }
+        idle
     }
 
     /// Counts it as sent.

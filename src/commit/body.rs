@@ -48,6 +48,8 @@ pub(super) struct Watch {
     pub(super) settings: Arc<Settings>,
     pub(super) call: Option<Call>,
     pub(super) request_id: Option<HeaderValue>,
+    /// The longest silence.
+    pub(super) idle: Duration,
 }
 
 impl Watch {
@@ -195,7 +197,7 @@ where
                 Poll::Pending => {
                     let limit = match &this.watch {
                         _ if this.source.is_stopped() => LINGER,
-                        Some(watch) => watch.settings.timeouts.idle(),
+                        Some(watch) => watch.idle,
                         None => return Poll::Pending,
                     };
                     ready!(this.idle.poll_stalled(limit, came, cx));

@@ -40,7 +40,8 @@
 //! * A stream ends with its `message_stop`, whatever follows. The end of the body is awaited for 1 s, so that the
 //!   connection can be used again.
 //! * A silence of 30 s breaks it off. It is measured from the moment a read finds nothing, so that a slow caller is not taken
-//!   for it. Pings count as life, unless [`Timeouts`](crate::Timeouts) says otherwise.
+//!   for it. Pings count as life, unless [`Timeouts`](crate::Timeouts) says otherwise. The event stream of another service
+//!   may be silent for as long as any JSON answer may take.
 //! * [`End`](crate::classify::End) is told once: when the last of a complete answer is handed out, or when it breaks off.
 //!
 //! # Time

@@ -149,6 +149,7 @@ where
         settings: attempt.settings.clone(),
         call: attempt.call.clone(),
         request_id: head.headers.get(REQUEST_ID).cloned(),
+        idle: attempt.idle(&head.headers),
     };
     let (body, end) = CommitBody::committed(source, watch, fault);
     head.extensions.insert(Verdict::Committed(end));

@@ -320,7 +320,7 @@ async fn a_post_that_is_no_messages_call_may_take_its_time() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_of_a_messages_call_passes_through_too() {
     let event = "event: session.status_idle\ndata: {}\n\n";
-    let answer = Answer::sse([data(event), Wait(20 * S), data(event)]);
+    let answer = Answer::sse([data(event), Wait(599 * S), data(event)]);
     let start = Instant::now();
     let seen = Seen::default();
     let response = ask(CommitLayer::new(), answer, Some(Call::new(None)), &seen)
@@ -331,6 +331,14 @@ async fn a_stream_that_is_not_of_a_messages_call_passes_through_too() {
         read(response.into_body()).await,
         ([event, event].concat(), None)
     );
+    // Not for ever.
+    let answer = Answer::sse([data(event), Wait(601 * S), data(event)]);
+    let response = ask(CommitLayer::new(), answer, Some(Call::new(None)), &seen)
+        .await
+        .unwrap();
+    let (text, failure) = read(response.into_body()).await;
+    assert_eq!(text, event);
+    assert_eq!(failure, Some(FailureKind::Truncated));
 }
 
 #[tokio::test(start_paused = true)]
