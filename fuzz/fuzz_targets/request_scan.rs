@@ -31,6 +31,10 @@ fuzz_target!(|input: &[u8]| {
         facts.model.as_deref(),
         json.get("model").and_then(Value::as_str)
     );
+    assert_eq!(
+        facts.messages,
+        json.get("messages").is_some_and(Value::is_array)
+    );
     assert_eq!(facts.stream, json.get("stream") == Some(&Value::Bool(true)));
     let segments: Vec<_> = body
         .chunks(usize::from(length).max(1))
