@@ -3,13 +3,14 @@
 mod common;
 
 use common::{
-    Act, BLOCK, BodyEnd, DELTA, END, HAIKU, SONNET, START, STOP, Upstream, read, request,
+    Act, BLOCK, BodyEnd, DELTA, END, ERROR, HAIKU, SONNET, START, STOP, Upstream, read, request,
 };
 use futures_util::future::join_all;
-use http::Request;
+use http::{Request, response::Parts};
 use http_body_util::Full;
 use std::{
     collections::HashMap,
+    error::Error,
     future::poll_fn,
     sync::{
         Arc, Mutex,
@@ -21,9 +22,11 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceExt};
 use tower_claude::{
-    Deadline, Event, Observe, ReplayBody, Resilience, ResilienceBuilder, Timeouts,
+    Deadline, Event, Failure, Observe, ReplayBody, Resilience, ResilienceBuilder, Timeouts,
+    Verdict,
     bulkhead::{BulkheadLayer, Compartment},
     circuit_breaker::CircuitState,
+    classify::{Classify, ClaudeClassifier},
     jitter_backoff::{JitterBackoffLayer, RetryBudget},
 };
 
@@ -604,6 +607,48 @@ async fn a_client_that_panics_costs_its_own_call_and_nothing_else() {
         .unwrap();
     assert_eq!((circuit.failures, circuit.successes), (4, 4));
     assert_eq!(ends.0.lock().unwrap().len(), 8, "{:?}", ends.0);
+}
+
+#[derive(Debug)]
+struct PanicsAtErrors(ClaudeClassifier);
+
+impl Classify for PanicsAtErrors {
+    fn head(&self, head: &Parts) -> Verdict {
+        self.0.head(head)
+    }
+
+    fn body(&self, head: &Parts, start: &[u8]) -> Verdict {
+        assert!(start.starts_with(b"{\"id"), "no message");
+        self.0.body(head, start)
+    }
+
+    fn error(&self, error: &(dyn Error + 'static)) -> Failure {
+        self.0.error(error)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_that_panics_costs_its_own_call_and_holds_no_place() {
+    let judge = Arc::new(PanicsAtErrors(ClaudeClassifier::default()));
+    let ends = Arc::new(Ends::default());
+    let builder = two_models().classifier(judge).observe(ends.clone());
+    let stack = builder.build().unwrap();
+    let failing = [Act::overloaded(), Act::sse(&[START, ERROR], BodyEnd::Eof)];
+    let upstream = Upstream::new(move |_, nth| failing.get(nth).cloned().unwrap_or_else(Act::ok));
+    let claude = tower::ServiceBuilder::new()
+        .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .layer(stack.clone())
+        .service(upstream.clone());
+    let mut statuses = Vec::new();
+    for stream in [false, true, false] {
+        let call = claude.clone().oneshot(request(SONNET, stream));
+        let answer = call.await.unwrap();
+        statuses.push(answer.status().as_u16());
+        let _ = read(answer.into_body()).await;
+    }
+    assert_eq!(statuses, [500, 500, 200]);
+    assert_eq!((in_flight(&stack), upstream.open()), (0, 0));
+    assert_eq!(ends.0.lock().unwrap().len(), 3);
 }
 
 /// A call dropped after any number of polls gives back everything, and half-open circuits go on to probe.

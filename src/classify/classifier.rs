@@ -10,7 +10,8 @@ use std::{error::Error, fmt::Debug, time::SystemTime};
 
 /// Judges answers. Object-safe: give your own as an `Arc<dyn Classify>` to
 /// [`CommitLayer`](crate::commit::CommitLayer) or to the builder, and ask [`ClaudeClassifier`] for what you do not
-/// override.
+/// override. One that panics takes its call with it, as a client does, and counts against the model: the panic goes on to
+/// whoever polls the call.
 ///
 /// ```
 /// use http::response::Parts;
