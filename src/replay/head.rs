@@ -44,6 +44,9 @@ enum Address {
 /// of another vendor, or in the one before Messages. Their streams know no `message_stop`.
 const OTHER_APIS: [&str; 2] = ["/chat/completions", "/complete"];
 
+/// Ends of the paths that count tokens: of the API, and of Google's platform.
+const COUNT_TOKENS: [&str; 2] = ["/count_tokens", "/count-tokens:rawPredict"];
+
 /// Takes from the head what is meant for this crate, and hides its secrets from `Debug`.
 pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer) -> Opening {
     headers::strip_ours(&mut head.headers);
@@ -75,7 +78,7 @@ impl Address {
         let path = path.trim_end_matches('/');
         if path.ends_with("/messages") {
             Self::Messages
-        } else if path.ends_with("/count_tokens") {
+        } else if COUNT_TOKENS.iter().any(|end| path.ends_with(end)) {
             Self::CountTokens
         } else if OTHER_APIS.iter().any(|end| path.ends_with(end)) {
             Self::Other

@@ -31,7 +31,7 @@
 //!
 //! | path | is |
 //! |---|---|
-//! | `…/messages`, `…/messages/count_tokens` | a Messages call if it names a `model`; that the rest is missing is for the API to say |
+//! | `…/messages`, `…/count_tokens`, `…/count-tokens:rawPredict` | a Messages call if it names a `model`; that the rest is missing is for the API to say |
 //! | `…/chat/completions`, `…/complete` | none: these answer in another form |
 //! | any other | one if there are `messages`: agents, sessions and embeddings name a `model`, and a batch has many |
 //!

@@ -243,7 +243,11 @@ async fn a_call_of_another_service_has_no_model() {
 
 #[tokio::test]
 async fn count_tokens_never_gets_a_canned_message() {
-    for (path, exact) in [("/v1/messages/count_tokens", true), ("/v1/messages", false)] {
+    for (path, exact) in [
+        ("/v1/messages/count_tokens", true),
+        ("/publishers/anthropic/models/count-tokens:rawPredict", true),
+        ("/v1/messages", false),
+    ] {
         let body = full("{\"model\":\"a\",\"stream\":true}");
         let sent = through(ReplayLayer::new(), Request::post(path).body(body).unwrap()).await;
         assert_eq!(call_of(&sent).exact_output(), exact);
