@@ -63,7 +63,8 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_millis(0x7fff_ffff);
 ///
 /// `retry-after-ms` is read first, then `retry-after`: as seconds, or as an HTTP date, which is
 /// compared with `now`. Numbers are plain decimals and may have a fraction. The first of the two
-/// that names a positive wait decides; it is never longer than [`MAX_RETRY_AFTER`].
+/// that names a positive wait decides; it is never longer than [`MAX_RETRY_AFTER`]. Of several headers of
+/// one name, as a gateway that adds its own leaves them, the longest wait counts: it is a floor.
 ///
 /// `None` means that there is no floor and the caller's own backoff applies. That is so for a
 /// missing header and for one that cannot be read, and also for zero, a negative number and a date
@@ -84,20 +85,18 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_millis(0x7fff_ffff);
 /// assert_eq!(retry_after(&headers, SystemTime::UNIX_EPOCH), None);
 /// ```
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
+    let longest = |name, read: &dyn Fn(&str) -> Option<Duration>| {
+        let values = headers.get_all(name).into_iter();
+        values
+            .filter_map(|value| read(value.to_str().ok()?.trim()))
+            .max()
     };
-    let millis = || wait(decimal(text(RETRY_AFTER_MS)?.trim())? / 1000.0);
-    let seconds_or_date = || {
-        let value = text(RETRY_AFTER)?.trim();
-        match decimal(value) {
-            Some(seconds) => wait(seconds),
-            None => until(value, now),
-        }
+    let millis = |value: &str| wait(decimal(value)? / 1000.0);
+    let seconds_or_date = |value: &str| match decimal(value) {
+        Some(seconds) => wait(seconds),
+        None => until(value, now),
     };
-    millis().or_else(seconds_or_date)
+    longest(RETRY_AFTER_MS, &millis).or_else(|| longest(RETRY_AFTER, &seconds_or_date))
 }
 
 /// A number of digits with at most one point; neither sign, exponent, `inf` nor `nan`.

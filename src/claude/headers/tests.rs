@@ -63,6 +63,22 @@ fn milliseconds_are_preferred_unless_they_name_no_wait() {
 }
 
 #[test]
+fn of_several_waits_the_longest_counts() {
+    for name in ["retry-after", "retry-after-ms"] {
+        let mut headers = HeaderMap::new();
+        let mut longest = None;
+        for (value, seconds) in [("soon", None), ("1000", Some(1000)), ("3000", Some(3000))] {
+            headers.append(name, HeaderValue::from_static(value));
+            let unit = if name == "retry-after" { 1000 } else { 1 };
+            longest = seconds.map(|seconds| Duration::from_millis(seconds * unit));
+            assert_eq!(retry_after(&headers, now()), longest);
+        }
+        headers.append(name, HeaderValue::from_static("2"));
+        assert_eq!(retry_after(&headers, now()), longest);
+    }
+}
+
+#[test]
 fn zero_the_past_and_garbage_are_no_wait() {
     let past = date(-1);
     let present = date(0);
