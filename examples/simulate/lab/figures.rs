@@ -1,0 +1,340 @@
+//! What a run comes to, in figures.
+
+use super::{
+    scenario::{Scenario, Which},
+    trace::{AttemptEnd, Book, Call, Source, Turn},
+};
+
+/// The share of calls at which a service counts as back.
+const BACK: f64 = 0.95;
+/// The window in which that share is looked at, in ms, and its step.
+const WINDOW: u64 = 10_000;
+const STEP: u64 = 1_000;
+/// A user who waited longer has left.
+const QUICK: u64 = 10_000;
+const PATIENT: u64 = 30_000;
+/// How long after the outage its echo is looked for, in ms.
+const ECHO: u64 = 180_000;
+
+/// A figure's name, unit and way of writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Figure {
+    Answered30,
+    Answered10,
+    Primary,
+    Second,
+    Cached,
+    Canned,
+    Error,
+    Half,
+    False,
+    Never,
+    P50,
+    P99,
+    Max,
+    UpstreamPrimary,
+    UpstreamSecond,
+    Peak100ms,
+    PeakSecond,
+    FirstPrimary,
+    BackPrimary,
+    BackModel,
+    PeakInFlight,
+    PeakUpstream,
+    AttemptsPerCall,
+    Refused429,
+    Early,
+    Wasted,
+    Opened,
+    Reopened,
+}
+
+/// How a figure is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Percent,
+    Seconds,
+    Count,
+    Ratio,
+    Dollars,
+}
+
+impl Figure {
+    pub(crate) const ALL: [Self; 28] = [
+        Self::Answered30,
+        Self::Answered10,
+        Self::Primary,
+        Self::Second,
+        Self::Cached,
+        Self::Canned,
+        Self::Error,
+        Self::Half,
+        Self::False,
+        Self::Never,
+        Self::P50,
+        Self::P99,
+        Self::Max,
+        Self::UpstreamPrimary,
+        Self::UpstreamSecond,
+        Self::Peak100ms,
+        Self::PeakSecond,
+        Self::FirstPrimary,
+        Self::BackPrimary,
+        Self::BackModel,
+        Self::PeakInFlight,
+        Self::PeakUpstream,
+        Self::AttemptsPerCall,
+        Self::Refused429,
+        Self::Early,
+        Self::Wasted,
+        Self::Opened,
+        Self::Reopened,
+    ];
+
+    /// Its name on the command line, its title, its unit, and whether less is better.
+    pub(crate) const fn facts(self) -> (&'static str, &'static str, Unit, bool) {
+        use Unit::{Count, Dollars, Percent, Ratio, Seconds};
+        match self {
+            Self::Answered30 => ("answered", "answered by a model ≤ 30 s", Percent, false),
+            Self::Answered10 => ("answered10", "answered by a model ≤ 10 s", Percent, false),
+            Self::Primary => ("primary", "by the first model", Percent, false),
+            Self::Second => ("second", "by the second model", Percent, false),
+            Self::Cached => ("cached", "by the cache", Percent, false),
+            Self::Canned => ("canned", "canned message", Percent, true),
+            Self::Error => ("error", "clean error", Percent, true),
+            Self::Half => ("half", "half an answer, told", Percent, true),
+            Self::False => ("false", "half taken for whole", Percent, true),
+            Self::Never => ("never", "no answer, ever", Percent, true),
+            Self::P50 => ("p50", "user p50", Seconds, true),
+            Self::P99 => ("p99", "user p99", Seconds, true),
+            Self::Max => ("max", "user max", Seconds, true),
+            Self::UpstreamPrimary => ("upstream", "calls to the first model while broken", Count, true),
+            Self::UpstreamSecond => ("upstream2", "calls to the second model while broken", Count, true),
+            Self::Peak100ms => ("peak100ms", "peak calls to the first model per 100 ms, after", Count, true),
+            Self::PeakSecond => ("peak1s", "peak calls to the first model per s, after", Count, true),
+            Self::FirstPrimary => ("first_primary", "end to first answer of the first model", Seconds, true),
+            Self::BackPrimary => ("back_primary", "end to ≥ 95 % by the first model", Seconds, true),
+            Self::BackModel => ("back", "end to ≥ 95 % answered ≤ 10 s", Seconds, true),
+            Self::PeakInFlight => ("in_flight", "peak users waiting", Count, true),
+            Self::PeakUpstream => ("open", "peak calls open upstream", Count, true),
+            Self::AttemptsPerCall => ("attempts", "attempts per call", Ratio, true),
+            Self::Refused429 => ("refused", "429 received", Count, true),
+            Self::Early => ("early", "early retries", Count, true),
+            Self::Wasted => ("wasted", "wasted $ per 1,000 calls", Dollars, true),
+            Self::Opened => ("opened", "circuit openings", Count, true),
+            Self::Reopened => ("reopened", "re-openings by a probe", Count, true),
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|figure| figure.facts().0 == name)
+    }
+
+    /// A value as people read it. What never happened is "never".
+    pub(crate) fn write(self, value: f64) -> String {
+        if !value.is_finite() {
+            return "never".to_owned();
+        }
+        match self.facts().2 {
+            Unit::Percent if value > 99.95 && value < 100.0 => format!("{value:.2} %"),
+            Unit::Percent if value == 0.0 => "0".to_owned(),
+            Unit::Percent => format!("{value:.1} %"),
+            Unit::Seconds if value >= 100.0 => format!("{value:.0} s"),
+            Unit::Seconds => format!("{value:.1} s"),
+            Unit::Count => thousands(value),
+            Unit::Ratio | Unit::Dollars => format!("{value:.2}"),
+        }
+    }
+}
+
+fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut out = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// The figures of one run, in the order of [`Figure::ALL`].
+#[derive(Debug, Clone)]
+pub(crate) struct Figures {
+    values: Vec<f64>,
+}
+
+impl Figures {
+    pub(crate) fn get(&self, figure: Figure) -> f64 {
+        self.values[figure as usize]
+    }
+
+    /// Of a book. Shares and waits are those of calls that came since the outage began.
+    pub(crate) fn of(scenario: &Scenario, book: &Book) -> Self {
+        let (from, to) = scenario.broken();
+        let calls: Vec<&Call> = book.calls.iter().filter(|call| call.at >= from).collect();
+        let share = |good: &dyn Fn(&Call) -> bool| {
+            100.0 * calls.iter().filter(|call| good(call)).count() as f64 / calls.len().max(1) as f64
+        };
+        let source = |source: Source| share(&|call: &Call| call.source == source);
+        let within = |ms: u64| share(&|call: &Call| call.answered_within(ms));
+        let mut waits: Vec<u64> = calls.iter().map(|call| call.waited()).collect();
+        waits.sort_unstable();
+        let upstream = |which: Which| {
+            let hit = |attempt: &&super::trace::Attempt| {
+                attempt.model == which && (from..to).contains(&attempt.at)
+            };
+            book.attempts.iter().filter(hit).count() as f64
+        };
+        let since: Vec<_> = book.attempts.iter().filter(|one| one.at >= from).collect();
+        let turns = |turn: Turn| book.turns.iter().filter(|one| one.2 == turn).count() as f64;
+        let wasted: f64 = since
+            .iter()
+            .filter(|attempt| attempt.end != AttemptEnd::Delivered)
+            .map(|attempt| attempt.cost)
+            .sum();
+        let value = |figure: Figure| match figure {
+            Figure::Answered30 => within(PATIENT),
+            Figure::Answered10 => within(QUICK),
+            Figure::Primary => source(Source::Primary),
+            Figure::Second => source(Source::Second),
+            Figure::Cached => source(Source::Cached),
+            Figure::Canned => source(Source::Canned),
+            Figure::Error => source(Source::Error),
+            Figure::Half => source(Source::Half),
+            Figure::False => source(Source::False),
+            Figure::Never => source(Source::Never),
+            Figure::P50 => quantile(&waits, 0.5),
+            Figure::P99 => quantile(&waits, 0.99),
+            Figure::Max => quantile(&waits, 1.0),
+            Figure::UpstreamPrimary => upstream(Which::Primary),
+            Figure::UpstreamSecond => upstream(Which::Second),
+            Figure::Peak100ms => peak(book, to, 100),
+            Figure::PeakSecond => peak(book, to, 1000),
+            Figure::FirstPrimary => first_primary(book, to),
+            Figure::BackPrimary => back(book, to, |call| call.source == Source::Primary),
+            Figure::BackModel => back(book, to, |call| call.answered_within(QUICK)),
+            Figure::PeakInFlight => in_flight(book),
+            Figure::PeakUpstream => book.peak_open.into(),
+            Figure::AttemptsPerCall => since.len() as f64 / calls.len().max(1) as f64,
+            Figure::Refused429 => {
+                let refused = |end| end == AttemptEnd::Refused(429);
+                since.iter().filter(|one| refused(one.end)).count() as f64
+            }
+            Figure::Early => since.iter().filter(|attempt| attempt.early).count() as f64,
+            Figure::Wasted => 1000.0 * wasted / calls.len().max(1) as f64,
+            Figure::Opened => turns(Turn::Opened),
+            Figure::Reopened => turns(Turn::Reopened),
+        };
+        Self {
+            values: Figure::ALL.map(value).to_vec(),
+        }
+    }
+}
+
+impl Call {
+    /// In ms; without end where there was none.
+    pub(crate) fn waited(&self) -> u64 {
+        self.end.saturating_sub(self.at)
+    }
+
+    /// Whether a model answered it so soon.
+    pub(crate) fn answered_within(&self, ms: u64) -> bool {
+        self.source.by_model() && self.waited() <= ms
+    }
+}
+
+/// In seconds, of sorted ms; infinite where the call that it falls on had no end.
+pub(crate) fn quantile(sorted: &[u64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let at = ((last as f64) * share).round() as usize;
+    sorted.get(at).map_or(f64::NAN, |ms| {
+        if *ms > u64::MAX / 2 {
+            f64::INFINITY
+        } else {
+            *ms as f64 / 1000.0
+        }
+    })
+}
+
+/// The most calls to the first model in any bucket of the echo.
+fn peak(book: &Book, to: u64, bucket: u64) -> f64 {
+    let mut counts = vec![0_u32; (ECHO / bucket) as usize];
+    let after = book
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.model == Which::Primary && attempt.at >= to);
+    for attempt in after {
+        if let Some(count) = counts.get_mut(((attempt.at - to) / bucket) as usize) {
+            *count += 1;
+        }
+    }
+    counts.into_iter().max().unwrap_or(0).into()
+}
+
+/// Seconds from the end of the outage to the first answer of the first model.
+fn first_primary(book: &Book, to: u64) -> f64 {
+    let first = book
+        .calls
+        .iter()
+        .filter(|call| call.source == Source::Primary && call.end >= to)
+        .map(|call| call.end - to)
+        .min();
+    first.map_or(f64::INFINITY, |ms| ms as f64 / 1000.0)
+}
+
+/// Seconds from the end of the outage until 95 % of the calls that come are good, for as long as it is looked at.
+pub(crate) fn back(book: &Book, to: u64, good: impl Fn(&Call) -> bool) -> f64 {
+    let after: Vec<&Call> = book.calls.iter().filter(|call| call.at >= to).collect();
+    let last = after.last().map_or(to, |call| call.at);
+    let mut start = to;
+    while start + WINDOW <= last {
+        let begin = after.partition_point(|call| call.at < start);
+        let end = after.partition_point(|call| call.at < start + WINDOW);
+        let window = &after[begin..end];
+        let hits = window.iter().filter(|call| good(call)).count();
+        if hits as f64 >= BACK * window.len() as f64 {
+            return (start - to) as f64 / 1000.0;
+        }
+        start += STEP;
+    }
+    f64::INFINITY
+}
+
+/// The most users that waited at once.
+fn in_flight(book: &Book) -> f64 {
+    let mut steps: Vec<(u64, i64)> = book
+        .calls
+        .iter()
+        .flat_map(|call| [(call.at, 1), (call.end, -1)])
+        .collect();
+    steps.sort_unstable();
+    let (mut now, mut peak) = (0_i64, 0_i64);
+    for (_, step) in steps {
+        now += step;
+        peak = peak.max(now);
+    }
+    peak as f64
+}
+
+/// A figure over several seeds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(figures: &[Figures], figure: Figure) -> Self {
+        let mut values: Vec<f64> = figures.iter().map(|one| one.get(figure)).collect();
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        Self {
+            median: at(values.len() / 2),
+            min: at(0),
+            max: at(values.len().saturating_sub(1)),
+        }
+    }
+}
