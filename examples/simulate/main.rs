@@ -1,14 +1,186 @@
+//! A laboratory for outages: the real layers of this crate, and what people use in their place, against a Claude in memory
+//! that breaks as a script says.
+//!
+//! ```console
+//! $ cargo run --release --example simulate                    # all scenarios: a report, pictures, a page
+//! $ cargo run --release --example simulate run --scenario S1b # one of them
+//! $ cargo run --release --example simulate tune --scenario S1b --sweep circuit.cooldown=5s,15s,30s,60s
+//! $ cargo run --release --example simulate check              # what must hold
+//! ```
+//!
+//! The clock is paused and jumps from event to event, so that an hour takes seconds; all luck is seeded, so that the same
+//! seed gives the same trace on every machine and any number of threads.
+
+mod check;
 mod lab;
-use lab::{arms::Arm, engine, figures::*, scenario::Scenario};
-fn main() {
-    let scenario = Scenario::named(&std::env::args().nth(1).unwrap()).unwrap();
-    for arm in Arm::of(&scenario).unwrap() {
-        #[allow(clippy::disallowed_types)]
-        let t = std::time::Instant::now();
-        let book = engine::run(&scenario, &arm, 1).unwrap();
-        let f = Figures::of(&scenario, &book);
-        println!("{:28} {:016x} {:?} calls {} attempts {}", arm.name, book.hash(), t.elapsed(), book.calls.len(), book.attempts.len());
-        for g in Figure::ALL { print!("{}={} ", g.facts().0, g.write(f.get(g))); }
-        println!();
+mod output;
+mod tune;
+
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use lab::{
+    arms::Arm,
+    scenario::{FILES, Scenario},
+    settings,
+    study::{self, study},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use tower_claude::BoxError;
+
+#[derive(Parser)]
+#[command(about = "What an outage costs, with and without each pattern", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the arms through scenarios and writes a report, pictures and a page.
+    Run(Run),
+    /// Tries settings of the stack in a scenario and prints what they trade.
+    Tune(tune::Tune),
+    /// Checks what must hold, with one seed.
+    Check,
+    /// Lists scenarios, arms and settings.
+    List,
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Only these scenarios (a name, or a TOML file of your own).
+    #[arg(long)]
+    scenario: Vec<String>,
+    /// Only these arms.
+    #[arg(long)]
+    arm: Vec<String>,
+    /// Seeds 1 to N.
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// Where to write.
+    #[arg(long, default_value = "target/simulate")]
+    out: PathBuf,
+    /// A document whose figures to bring up to date, between its marks.
+    #[arg(long)]
+    docs: Option<PathBuf>,
+}
+
+fn main() -> Result<ExitCode, BoxError> {
+    let command = Args::parse().command;
+    match command.unwrap_or_else(|| Command::Run(Run::default())) {
+        Command::Run(args) => run(&args)?,
+        Command::Tune(args) => tune::tune(&args)?,
+        Command::Check => return check::check(),
+        Command::List => list()?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            scenario: Vec::new(),
+            arm: Vec::new(),
+            seeds: 5,
+            out: "target/simulate".into(),
+            docs: None,
+        }
+    }
+}
+
+/// A scenario by name or from a file.
+fn scenario(name: &str) -> Result<Scenario, BoxError> {
+    if Path::new(name).extension().is_some() {
+        Scenario::parse(&fs::read_to_string(name)?)
+    } else {
+        Scenario::named(name)
+    }
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn bar(runs: usize, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(runs as u64).with_message(what.to_owned());
+    let style = ProgressStyle::with_template("{msg:34} {bar:40} {pos}/{len} runs, {elapsed}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+fn run(args: &Run) -> Result<(), BoxError> {
+    let names = FILES.map(|(name, _)| name.to_owned());
+    let names = if args.scenario.is_empty() {
+        &names[..]
+    } else {
+        &args.scenario
+    };
+    let seeds = args.seeds.max(1);
+    let mut studies: Vec<(Scenario, Vec<study::Result>)> = Vec::new();
+    for name in names {
+        let scenario = scenario(name)?;
+        let mut arms = Arm::of(&scenario)?;
+        if !args.arm.is_empty() {
+            arms.retain(|arm| args.arm.contains(&arm.name));
+        }
+        if arms.is_empty() {
+            return Err("no such arm; see `simulate list`".into());
+        }
+        let what = format!("{} {}", scenario.name, scenario.title);
+        let bar = bar(arms.len() * seeds as usize, &what);
+        let results = study(&scenario, &arms, seeds, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        println!("{}", output::tables::section(&scenario, &results, false));
+        studies.push((scenario, results));
+    }
+    write(args, &studies, seeds)
+}
+
+fn write(
+    args: &Run,
+    studies: &[(Scenario, Vec<study::Result>)],
+    seeds: u64,
+) -> Result<(), BoxError> {
+    use output::{page, pictures, tables};
+    fs::create_dir_all(&args.out)?;
+    for (scenario, results) in studies {
+        let drawn: Vec<_> = results.iter().filter(|result| result.arm.picture).collect();
+        let save = |what: &str, svg: String| {
+            let file = args.out.join(format!("{}-{what}.svg", scenario.name));
+            fs::write(file, pictures::standalone(&svg))
+        };
+        for result in &drawn {
+            let name: String = result.arm.name.replace(" − ", " without ").replace(' ', "-");
+            save(&name, pictures::timeline(scenario, &result.book, (620, 200))?)?;
+        }
+        save("latency", pictures::latencies(scenario, &drawn, (620, 300))?)?;
+        save("upstream", pictures::upstream(scenario, &drawn, (620, 300))?)?;
+    }
+    fs::write(args.out.join("report.md"), tables::report(studies, seeds))?;
+    fs::write(args.out.join("index.html"), page::page(studies, seeds)?)?;
+    if let Some(docs) = &args.docs {
+        let sections: Vec<String> = studies
+            .iter()
+            .map(|(scenario, results)| tables::section(scenario, results, true))
+            .collect();
+        let new = tables::splice(&fs::read_to_string(docs)?, &sections.join("\n"));
+        fs::write(docs, new.ok_or("no marks in the document")?)?;
+    }
+    println!("written to {}: index.html, report.md, pictures", args.out.display());
+    Ok(())
+}
+
+fn list() -> Result<(), BoxError> {
+    println!("Scenarios");
+    for (name, _) in FILES {
+        let scenario = Scenario::named(name)?;
+        println!("  {name:4} {}: {}", scenario.title, scenario.what);
+    }
+    println!("\nArms");
+    for arm in Arm::all()? {
+        println!("  {:26} {}", arm.name, arm.what);
+    }
+    println!("\nSettings\n  {}", settings::NAMES.replace(' ', "\n  "));
+    Ok(())
 }

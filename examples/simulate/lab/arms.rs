@@ -30,6 +30,9 @@ pub(crate) struct Arm {
     /// Settings of our stack that are not the default, in this order.
     #[serde(default)]
     set: BTreeMap<String, String>,
+    /// Whether it is drawn.
+    #[serde(default)]
+    pub(crate) picture: bool,
     /// Only in these scenarios; empty: in all.
     #[serde(default)]
     only: Vec<String>,

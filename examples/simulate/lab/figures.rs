@@ -47,6 +47,9 @@ pub(crate) enum Figure {
     Wasted,
     Opened,
     Reopened,
+    After,
+    Probes,
+    SteadyP99,
 }
 
 /// How a figure is written.
@@ -60,7 +63,7 @@ pub(crate) enum Unit {
 }
 
 impl Figure {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Answered30,
         Self::Answered10,
         Self::Primary,
@@ -89,6 +92,9 @@ impl Figure {
         Self::Wasted,
         Self::Opened,
         Self::Reopened,
+        Self::After,
+        Self::Probes,
+        Self::SteadyP99,
     ];
 
     /// Its name on the command line, its title, its unit, and whether less is better.
@@ -123,6 +129,9 @@ impl Figure {
             Self::Wasted => ("wasted", "wasted $ per 1,000 calls", Dollars, true),
             Self::Opened => ("opened", "circuit openings", Count, true),
             Self::Reopened => ("reopened", "re-openings by a probe", Count, true),
+            Self::After => ("after", "openings after the end", Count, true),
+            Self::Probes => ("probes", "most calls let through half-open", Count, true),
+            Self::SteadyP99 => ("steady_p99", "p99 of the other features", Seconds, true),
         }
     }
 
@@ -142,7 +151,7 @@ impl Figure {
             Unit::Seconds if value >= 100.0 => format!("{value:.0} s"),
             Unit::Seconds => format!("{value:.1} s"),
             Unit::Count => thousands(value),
-            Unit::Ratio | Unit::Dollars => format!("{value:.2}"),
+            Unit::Ratio | Unit::Dollars => format!("{:.2}", value.abs()),
         }
     }
 }
@@ -226,6 +235,23 @@ impl Figures {
             Figure::Wasted => 1000.0 * wasted / calls.len().max(1) as f64,
             Figure::Opened => turns(Turn::Opened),
             Figure::Reopened => turns(Turn::Reopened),
+            Figure::After => {
+                let opening = |turn| matches!(turn, Turn::Opened | Turn::Reopened);
+                let after = |one: &&(u64, Which, Turn)| one.0 >= to && opening(one.2);
+                book.turns.iter().filter(after).count() as f64
+            }
+            // With many clients it is not told whose circuit turned.
+            Figure::Probes if scenario.clients > 1 => 0.0,
+            Figure::Probes => probes(book),
+            Figure::SteadyP99 => {
+                let steady = |call: &&&Call| {
+                    scenario.traffic[usize::from(call.feature)].from.is_none() && call.at < to
+                };
+                let mut waits: Vec<u64> =
+                    calls.iter().filter(steady).map(|call| call.waited()).collect();
+                waits.sort_unstable();
+                quantile(&waits, 0.99)
+            }
         };
         Self {
             values: Figure::ALL.map(value).to_vec(),
@@ -300,6 +326,22 @@ pub(crate) fn back(book: &Book, to: u64, good: impl Fn(&Call) -> bool) -> f64 {
         start += STEP;
     }
     f64::INFINITY
+}
+
+/// The most attempts at the first model in one half-open time of its circuit.
+fn probes(book: &Book) -> f64 {
+    let turns = book.turns.iter().filter(|turn| turn.1 == Which::Primary);
+    let turns: Vec<_> = turns.collect();
+    let between = |pair: &[&(u64, Which, Turn)]| {
+        let (from, to) = (pair[0].0, pair[1].0);
+        let attempts = book.attempts.iter();
+        let hits = |attempt: &&super::trace::Attempt| {
+            attempt.model == Which::Primary && (from..=to).contains(&attempt.at)
+        };
+        attempts.filter(hits).count()
+    };
+    let half_open = turns.windows(2).filter(|pair| pair[0].2 == Turn::HalfOpened);
+    half_open.map(between).max().unwrap_or(0) as f64
 }
 
 /// The most users that waited at once.

@@ -9,4 +9,5 @@ pub(crate) mod figures;
 pub(crate) mod scenario;
 pub(crate) mod settings;
 pub(crate) mod span;
+pub(crate) mod study;
 pub(crate) mod trace;

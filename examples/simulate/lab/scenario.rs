@@ -46,6 +46,9 @@ pub(crate) struct Scenario {
     pub(crate) second: Model,
     #[serde(default)]
     pub(crate) outage: Vec<Outage>,
+    /// The figures of the short table. Default: those that say most of an outage.
+    #[serde(default = "short")]
+    pub(crate) figures: Vec<String>,
 }
 
 /// Calls of one feature, open-loop: they come whether or not earlier ones were answered.
@@ -152,6 +155,12 @@ impl Which {
     pub(crate) fn of(model: &str) -> Option<Self> {
         Self::BOTH.into_iter().find(|which| which.model() == model)
     }
+}
+
+fn short() -> Vec<String> {
+    ["answered", "answered10", "p50", "p99", "upstream", "attempts", "back", "back_primary"]
+        .map(str::to_owned)
+        .into()
 }
 
 const fn one() -> u64 {

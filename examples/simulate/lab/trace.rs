@@ -124,6 +124,14 @@ impl Book {
     pub(crate) fn hash(&self) -> u64 {
         self.hash.0
     }
+
+    /// Keeps the hash alone.
+    pub(crate) fn forget(&mut self) {
+        *self = Self {
+            hash: std::mem::take(&mut self.hash),
+            ..Self::default()
+        };
+    }
 }
 
 /// FNV-1a, 64 bits: the same in every release of every compiler.

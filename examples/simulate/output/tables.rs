@@ -1,0 +1,119 @@
+//! Tables in Markdown.
+
+use crate::lab::{
+    figures::Figure,
+    scenario::Scenario,
+    study::Result,
+};
+use std::fmt::Write;
+
+/// Arms that did the same, event for event, told in one row.
+pub(crate) fn rows(results: &[Result]) -> Vec<(String, &Result)> {
+    let mut rows: Vec<(String, &Result)> = Vec::new();
+    for result in results {
+        match rows.iter_mut().find(|row| row.1.hashes == result.hashes) {
+            Some((name, _)) => {
+                let _ = write!(name, " = {}", result.arm.name);
+            }
+            None => rows.push((result.arm.name.clone(), result)),
+        }
+    }
+    rows
+}
+
+/// The figures of the short table.
+pub(crate) fn short(scenario: &Scenario) -> Vec<Figure> {
+    let names = scenario.figures.iter();
+    names.filter_map(|name| Figure::named(name)).collect()
+}
+
+/// The figures in which arms differ.
+pub(crate) fn telling(results: &[Result]) -> Vec<Figure> {
+    let differs = |figure: &Figure| {
+        let mut values = results
+            .iter()
+            .map(|result| figure.write(result.spread(*figure).median));
+        let first = values.next();
+        values.any(|value| Some(value) != first)
+    };
+    Figure::ALL.into_iter().filter(differs).collect()
+}
+
+/// The middle of the seeds and, where they differ, the ends.
+pub(crate) fn cell(result: &Result, figure: Figure) -> String {
+    let spread = result.spread(figure);
+    let [median, min, max] =
+        [spread.median, spread.min, spread.max].map(|value| figure.write(value));
+    if min == max {
+        median
+    } else {
+        let unit = min.rsplit_once(' ').filter(|(_, unit)| max.ends_with(unit));
+        let min = unit.map_or(min.as_str(), |(number, _)| number);
+        format!("{median} ({min}–{max})")
+    }
+}
+
+/// A table with a row per arm.
+pub(crate) fn table(results: &[Result], figures: &[Figure], ends: bool) -> String {
+    let mut out = String::from("| arm |");
+    for figure in figures {
+        let _ = write!(out, " {} |", figure.facts().1);
+    }
+    out.push_str("\n|---|");
+    out.push_str(&"---:|".repeat(figures.len()));
+    for (name, result) in rows(results) {
+        let _ = write!(out, "\n| {name} |");
+        for figure in figures {
+            let cell = if ends {
+                cell(result, *figure)
+            } else {
+                figure.write(result.spread(*figure).median)
+            };
+            let _ = write!(out, " {cell} |");
+        }
+    }
+    out.push('\n');
+    out
+}
+
+/// A scenario's section: what happens, and the short table.
+pub(crate) fn section(scenario: &Scenario, results: &[Result], ends: bool) -> String {
+    format!(
+        "### {}: {}\n\n{}\n\n{}",
+        scenario.name,
+        scenario.title,
+        scenario.what,
+        table(results, &short(scenario), ends)
+    )
+}
+
+/// The whole report.
+pub(crate) fn report(studies: &[(Scenario, Vec<Result>)], seeds: u64) -> String {
+    let mut out = format!(
+        "# What an outage costs, arm by arm\n\nMade by `cargo run --release --example simulate`. Medians of {seeds} seeds, \
+         with the ends in brackets. Shares and waits are of the calls that came since the outage began.\n"
+    );
+    for (scenario, results) in studies {
+        let _ = write!(out, "\n{}", section(scenario, results, true));
+        let _ = write!(
+            out,
+            "\n<details><summary>All figures, and the trace of each seed</summary>\n\n{}\n",
+            table(results, &telling(results), true)
+        );
+        for result in results {
+            let hashes: Vec<String> = result.hashes.iter().map(|hash| format!("{hash:016x}")).collect();
+            let _ = writeln!(out, "* {}: {}", result.arm.name, hashes.join(" "));
+        }
+        out.push_str("\n</details>\n");
+    }
+    out
+}
+
+/// Puts `new` between the marks of a document.
+pub(crate) fn splice(document: &str, new: &str) -> Option<String> {
+    const BEGIN: &str = "<!-- figures: written by `simulate run --docs` -->\n";
+    const END: &str = "<!-- end of figures -->\n";
+    let (head, rest) = document.split_once(BEGIN)?;
+    let (_, tail) = rest.split_once(END)?;
+    Some(format!("{head}{BEGIN}\n{new}\n{END}{tail}"))
+}

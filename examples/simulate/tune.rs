@@ -1,0 +1,159 @@
+//! Tries settings and prints what they trade.
+
+use crate::{
+    bar,
+    lab::{
+        arms::Arm,
+        figures::Figure,
+        study::{Result, study},
+    },
+    scenario,
+};
+use tower_claude::BoxError;
+
+#[derive(clap::Args)]
+pub(crate) struct Tune {
+    /// The scenario: a name, or a TOML file of your own.
+    #[arg(long)]
+    scenario: String,
+    /// A setting and its values: `circuit.cooldown=5s,15s,60s`, `backoff.attempts=1..5`. Several sweep together, each with
+    /// each.
+    #[arg(long, required = true)]
+    sweep: Vec<String>,
+    /// The arm that the settings are changed in.
+    #[arg(long, default_value = "ours")]
+    arm: String,
+    /// What is traded, by the names of the figures; the Pareto front is theirs.
+    #[arg(long, value_delimiter = ',', default_value = "answered,p99,upstream,back_primary")]
+    figures: Vec<String>,
+    /// Seeds 1 to N.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+}
+
+type Point = Vec<(String, String)>;
+
+/// The values of one sweep.
+fn values(sweep: &str) -> std::result::Result<(String, Vec<String>), BoxError> {
+    let wrong = || format!("`{sweep}` is no sweep: write NAME=A,B,C or NAME=1..5");
+    let (name, values) = sweep.split_once('=').ok_or_else(wrong)?;
+    let values = match values.split_once("..") {
+        Some((from, to)) => {
+            let to = to.trim_start_matches('=');
+            let (from, to): (u32, u32) = (from.parse()?, to.parse()?);
+            (from..=to).map(|value| value.to_string()).collect()
+        }
+        None => values.split(',').map(|value| value.trim().to_owned()).collect(),
+    };
+    Ok((name.to_owned(), values))
+}
+
+/// Each value of each sweep with each of the others.
+fn points(sweeps: &[String]) -> std::result::Result<Vec<Point>, BoxError> {
+    let mut points = vec![Point::new()];
+    for sweep in sweeps {
+        let (name, values) = values(sweep)?;
+        points = points
+            .into_iter()
+            .flat_map(|point| {
+                let name = &name;
+                values.iter().map(move |value| {
+                    let mut point = point.clone();
+                    point.push((name.clone(), value.clone()));
+                    point
+                })
+            })
+            .collect();
+    }
+    Ok(points)
+}
+
+/// Whether `a` is nowhere worse than `b` and somewhere better.
+fn dominates(a: &[f64], b: &[f64]) -> bool {
+    let mut pairs = a.iter().zip(b);
+    a.iter().zip(b).all(|(a, b)| a <= b) && pairs.any(|(a, b)| a < b)
+}
+
+/// The settings that no other betters in everything.
+fn front(costs: &[Vec<f64>]) -> Vec<bool> {
+    let beaten = |cost: &Vec<f64>| costs.iter().any(|other| dominates(other, cost));
+    costs.iter().map(|cost| !beaten(cost)).collect()
+}
+
+/// Less is better, and no better than can be read in the table.
+fn cost(result: &Result, figure: Figure) -> f64 {
+    let median = result.spread(figure).median;
+    let seen = if median.is_finite() { (median * 10.0).round() / 10.0 } else { f64::INFINITY };
+    if figure.facts().3 { seen } else { -seen }
+}
+
+pub(crate) fn tune(args: &Tune) -> std::result::Result<(), BoxError> {
+    let scenario = scenario(&args.scenario)?;
+    let base = Arm::named(&args.arm)?;
+    if !base.is_ours() {
+        return Err(format!("`{}` has no settings of our stack", args.arm).into());
+    }
+    let figures = args
+        .figures
+        .iter()
+        .map(|name| Figure::named(name).ok_or_else(|| format!("no figure `{name}`")))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let points = points(&args.sweep)?;
+    let arms: Vec<Arm> = points.iter().map(|point| base.clone().with(point)).collect();
+    let seeds = args.seeds.max(1);
+    let bar = bar(arms.len() * seeds as usize, &scenario.name);
+    let results = study(&scenario, &arms, seeds, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+
+    let costs: Vec<Vec<f64>> = results
+        .iter()
+        .map(|result| figures.iter().map(|figure| cost(result, *figure)).collect())
+        .collect();
+    let front = front(&costs);
+    println!(
+        "{} ({}), arm `{}`, medians of {seeds} seeds. ● = on the Pareto front: nothing here is better in one figure \
+         and no worse in the others.\n",
+        scenario.name, scenario.title, args.arm
+    );
+    let names: Vec<String> = points
+        .iter()
+        .map(|point| {
+            let parts = point.iter().map(|(name, value)| format!("{name}={value}"));
+            parts.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    print!("| front | {:width$} |", "settings");
+    for figure in &figures {
+        print!(" {} |", figure.facts().1);
+    }
+    println!("\n|---|{}|{}", "-".repeat(width + 2), "---:|".repeat(figures.len()));
+    for ((name, result), on_front) in names.iter().zip(&results).zip(front) {
+        print!("| {:5} | {name:width$} |", if on_front { "●" } else { "" });
+        for figure in &figures {
+            let text = figure.write(result.spread(*figure).median);
+            print!(" {text:>0$} |", figure.facts().1.chars().count());
+        }
+        println!();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sweeps_multiply_and_a_range_has_both_its_ends() {
+        let sweeps = ["a=1..3".to_owned(), "b=x,y".to_owned()];
+        let points = points(&sweeps).unwrap();
+        assert_eq!(points.len(), 6);
+        assert_eq!(points[5], [("a".into(), "3".into()), ("b".into(), "y".into())]);
+    }
+
+    #[test]
+    fn the_front_leaves_out_what_something_else_betters() {
+        let costs = [vec![1.0, 5.0], vec![2.0, 2.0], vec![3.0, 3.0], vec![1.0, 5.0]];
+        assert_eq!(front(&costs), [true, true, false, true]);
+    }
+}
