@@ -38,8 +38,14 @@ impl Circuit {
         lock(&self.machine).admit(ask)
     }
 
-    pub(crate) fn commit(&self, pass: &Pass, now: Instant, jitter: f64) -> Option<CircuitChange> {
-        lock(&self.machine).commit(pass, now, jitter)
+    pub(crate) fn commit(
+        &self,
+        pass: &Pass,
+        slow: bool,
+        now: Instant,
+        jitter: f64,
+    ) -> Option<CircuitChange> {
+        lock(&self.machine).commit(pass, slow, now, jitter)
     }
 
     /// Also how long the circuit is open from `now`, if it is.

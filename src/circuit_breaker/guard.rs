@@ -74,7 +74,8 @@ impl AttemptGuard {
                 self.slow = self.is_slow(now);
                 self.committed = true;
                 let pass = self.pass.as_ref()?;
-                if let Some(change) = self.circuit.commit(pass, now, self.jitter) {
+                let change = self.circuit.commit(pass, self.slow, now, self.jitter);
+                if let Some(change) = change {
                     self.shared.tell_change(&self.circuit, change);
                 }
                 None

@@ -125,10 +125,11 @@ impl Machine {
         (admission, changes)
     }
 
-    /// The answer of a call is good so far: settles a probe, and refutes a run of failures.
+    /// The answer of a call is good so far: settles a probe, unless it was slow, and refutes a run of failures.
     pub(crate) fn commit(
         &mut self,
         pass: &Pass,
+        slow: bool,
         now: Instant,
         jitter: f64,
     ) -> Option<CircuitChange> {
@@ -137,6 +138,7 @@ impl Machine {
             return reopened;
         }
         match &mut self.state {
+            State::HalfOpen(_) if slow => Some(self.open(OpenReason::Probe, now, now, jitter)),
             State::HalfOpen(probes) => {
                 let closes = probes.succeed(pass.call, self.rules.probes);
                 closes.then(|| self.close(now))
@@ -172,11 +174,14 @@ impl Machine {
                     probes.give_back(call);
                     None
                 }
-                Outcome::Success { .. } => {
+                Outcome::Success { slow: false } => {
                     let closes = probes.succeed(call, self.rules.probes);
                     closes.then(|| self.close(now))
                 }
-                Outcome::Failure { .. } => Some(self.open(OpenReason::Probe, now, now, jitter)),
+                // Slow is what may have opened it: a model that still is would open it again, calls later.
+                Outcome::Success { slow: true } | Outcome::Failure { .. } => {
+                    Some(self.open(OpenReason::Probe, now, now, jitter))
+                }
             },
             State::Closed(_) => self
                 .evidence

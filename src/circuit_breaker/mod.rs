@@ -38,7 +38,8 @@
 //!
 //! An open circuit stays so for 60 s and up to a fifth more, fixed when it opens. Then one call passes as a probe
 //! ([`with_probes`](CircuitBreakerLayer::with_probes)); the others are turned away as before. A good probe closes the
-//! circuit with nothing counted, a bad one opens it for 1.5 times as long, up to 5 min (and its fifth). A probe that was
+//! circuit with nothing counted, a bad one (or a slow one, where slow calls open it) opens it for 1.5 times as long, up to
+//! 5 min (and its fifth). A probe that was
 //! dropped early, or that ended in nothing, returns its permit, and the next call probes. One without a verdict after 30 s
 //! (or after the time its call may take to commit, where that is longer) opens the circuit again. After closing, the load
 //! comes back in steps over 30 s, but only calls that have another model are held back. Results of calls admitted before

@@ -81,7 +81,8 @@ impl Rig {
     }
 
     fn commit(&mut self, pass: &Pass) {
-        self.told.extend(self.machine.commit(pass, self.now, 0.0));
+        let change = self.machine.commit(pass, false, self.now, 0.0);
+        self.told.extend(change);
     }
 
     fn end(&mut self, pass: Pass, outcome: Outcome) {

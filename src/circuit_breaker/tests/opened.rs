@@ -1,5 +1,6 @@
 //! An open circuit, and its probes. Numbers in comments are those of the list of cases.
 
+use super::super::rules::ShareRule;
 use super::*;
 use crate::event::OpenReason;
 
@@ -253,6 +254,29 @@ fn a_streamed_probe_closes_at_its_commit_and_counts_in_the_new_window_when_it_br
     rig.wait(5.0);
     rig.end(stream, CUT);
     assert_eq!(rig.machine.read(rig.now).counts.failures, 1);
+}
+
+/// In a brown-out each slow probe closed the circuit, and another half window of calls was slow before it opened again.
+#[test]
+fn a_slow_probe_opens_again_be_it_a_stream_or_not() {
+    let share = ShareRule { rate: 0.5, min: 10 };
+    let mut rig = Rig::new(Rules {
+        slow: Some((Duration::from_secs(5), share)),
+        ..Rules::default()
+    });
+    rig.calls(10, SLOW);
+    rig.wait(60.0);
+    rig.call(SLOW);
+    rig.wait(90.0);
+    let stream = rig.pass();
+    let change = rig.machine.commit(&stream, true, rig.now, 0.0);
+    rig.told.extend(change);
+    rig.end(stream, SLOW);
+    let (slow, probe) = (OpenReason::SlowRate, OpenReason::Probe);
+    assert_eq!(opened(&rig.told), [slow, probe, probe]);
+    rig.wait(135.0);
+    rig.call(SUCCESS);
+    assert_eq!(rig.state(), CircuitState::Closed);
 }
 
 #[test]
