@@ -1,4 +1,6 @@
 //! placeholder
 use std::process::ExitCode;
 use tower_claude::BoxError;
-pub(crate) fn check() -> Result<ExitCode, BoxError> { Ok(ExitCode::SUCCESS) }
+pub(crate) fn check() -> Result<ExitCode, BoxError> {
+    Ok(ExitCode::SUCCESS)
+}

@@ -151,11 +151,24 @@ fn write(
             fs::write(file, pictures::standalone(&svg))
         };
         for result in &drawn {
-            let name: String = result.arm.name.replace(" − ", " without ").replace(' ', "-");
-            save(&name, pictures::timeline(scenario, &result.book, (620, 200))?)?;
+            let name: String = result
+                .arm
+                .name
+                .replace(" − ", " without ")
+                .replace(' ', "-");
+            save(
+                &name,
+                pictures::timeline(scenario, &result.book, (620, 200))?,
+            )?;
         }
-        save("latency", pictures::latencies(scenario, &drawn, (620, 300))?)?;
-        save("upstream", pictures::upstream(scenario, &drawn, (620, 300))?)?;
+        save(
+            "latency",
+            pictures::latencies(scenario, &drawn, (620, 300))?,
+        )?;
+        save(
+            "upstream",
+            pictures::upstream(scenario, &drawn, (620, 300))?,
+        )?;
     }
     fs::write(args.out.join("report.md"), tables::report(studies, seeds))?;
     fs::write(args.out.join("index.html"), page::page(studies, seeds)?)?;
@@ -167,7 +180,10 @@ fn write(
         let new = tables::splice(&fs::read_to_string(docs)?, &sections.join("\n"));
         fs::write(docs, new.ok_or("no marks in the document")?)?;
     }
-    println!("written to {}: index.html, report.md, pictures", args.out.display());
+    println!(
+        "written to {}: index.html, report.md, pictures",
+        args.out.display()
+    );
     Ok(())
 }
 

@@ -24,7 +24,11 @@ pub(crate) struct Tune {
     #[arg(long, default_value = "ours")]
     arm: String,
     /// What is traded, by the names of the figures; the Pareto front is theirs.
-    #[arg(long, value_delimiter = ',', default_value = "answered,p99,upstream,back_primary")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "answered,p99,upstream,back_primary"
+    )]
     figures: Vec<String>,
     /// Seeds 1 to N.
     #[arg(long, default_value_t = 3)]
@@ -43,7 +47,10 @@ fn values(sweep: &str) -> std::result::Result<(String, Vec<String>), BoxError> {
             let (from, to): (u32, u32) = (from.parse()?, to.parse()?);
             (from..=to).map(|value| value.to_string()).collect()
         }
-        None => values.split(',').map(|value| value.trim().to_owned()).collect(),
+        None => values
+            .split(',')
+            .map(|value| value.trim().to_owned())
+            .collect(),
     };
     Ok((name.to_owned(), values))
 }
@@ -83,7 +90,11 @@ fn front(costs: &[Vec<f64>]) -> Vec<bool> {
 /// Less is better, and no better than can be read in the table.
 fn cost(result: &Result, figure: Figure) -> f64 {
     let median = result.spread(figure).median;
-    let seen = if median.is_finite() { (median * 10.0).round() / 10.0 } else { f64::INFINITY };
+    let seen = if median.is_finite() {
+        (median * 10.0).round() / 10.0
+    } else {
+        f64::INFINITY
+    };
     if figure.facts().3 { seen } else { -seen }
 }
 
@@ -99,7 +110,10 @@ pub(crate) fn tune(args: &Tune) -> std::result::Result<(), BoxError> {
         .map(|name| Figure::named(name).ok_or_else(|| format!("no figure `{name}`")))
         .collect::<std::result::Result<Vec<_>, _>>()?;
     let points = points(&args.sweep)?;
-    let arms: Vec<Arm> = points.iter().map(|point| base.clone().with(point)).collect();
+    let arms: Vec<Arm> = points
+        .iter()
+        .map(|point| base.clone().with(point))
+        .collect();
     let seeds = args.seeds.max(1);
     let bar = bar(arms.len() * seeds as usize, &scenario.name);
     let results = study(&scenario, &arms, seeds, &|| bar.inc(1))?;
@@ -127,7 +141,11 @@ pub(crate) fn tune(args: &Tune) -> std::result::Result<(), BoxError> {
     for figure in &figures {
         print!(" {} |", figure.facts().1);
     }
-    println!("\n|---|{}|{}", "-".repeat(width + 2), "---:|".repeat(figures.len()));
+    println!(
+        "\n|---|{}|{}",
+        "-".repeat(width + 2),
+        "---:|".repeat(figures.len())
+    );
     for ((name, result), on_front) in names.iter().zip(&results).zip(front) {
         print!("| {:5} | {name:width$} |", if on_front { "●" } else { "" });
         for figure in &figures {
@@ -148,12 +166,20 @@ mod tests {
         let sweeps = ["a=1..3".to_owned(), "b=x,y".to_owned()];
         let points = points(&sweeps).unwrap();
         assert_eq!(points.len(), 6);
-        assert_eq!(points[5], [("a".into(), "3".into()), ("b".into(), "y".into())]);
+        assert_eq!(
+            points[5],
+            [("a".into(), "3".into()), ("b".into(), "y".into())]
+        );
     }
 
     #[test]
     fn the_front_leaves_out_what_something_else_betters() {
-        let costs = [vec![1.0, 5.0], vec![2.0, 2.0], vec![3.0, 3.0], vec![1.0, 5.0]];
+        let costs = [
+            vec![1.0, 5.0],
+            vec![2.0, 2.0],
+            vec![3.0, 3.0],
+            vec![1.0, 5.0],
+        ];
         assert_eq!(front(&costs), [true, true, false, true]);
     }
 }

@@ -110,8 +110,9 @@ impl Arm {
                 ("extraction", 30),
                 ("background_jobs", 5),
             ];
-            let places = published
-                .map(|(feature, places)| (feature.to_owned(), scenario.compartments.unwrap_or(places)));
+            let places = published.map(|(feature, places)| {
+                (feature.to_owned(), scenario.compartments.unwrap_or(places))
+            });
             let patience = equal.unwrap_or(SDK_TIMEOUT);
             Client::Reference(Arc::new(Reference::new(
                 claude.clone(),

@@ -102,7 +102,9 @@ mod tests {
         let mut chance = Chance::new(1, &[]);
         let mean = (0..20_000).map(|_| chance.poisson_gap(4.0)).sum::<f64>() / 20_000.0;
         assert!((mean - 0.25).abs() < 0.01, "{mean}");
-        let above = (0..20_000).filter(|_| chance.log_normal(2.0, 0.5) > 2.0).count();
+        let above = (0..20_000)
+            .filter(|_| chance.log_normal(2.0, 0.5) > 2.0)
+            .count();
         assert!((9_700..10_300).contains(&above), "{above}");
     }
 }

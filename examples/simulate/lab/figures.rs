@@ -114,12 +114,42 @@ impl Figure {
             Self::P50 => ("p50", "user p50", Seconds, true),
             Self::P99 => ("p99", "user p99", Seconds, true),
             Self::Max => ("max", "user max", Seconds, true),
-            Self::UpstreamPrimary => ("upstream", "calls to the first model while broken", Count, true),
-            Self::UpstreamSecond => ("upstream2", "calls to the second model while broken", Count, true),
-            Self::Peak100ms => ("peak100ms", "peak calls to the first model per 100 ms, after", Count, true),
-            Self::PeakSecond => ("peak1s", "peak calls to the first model per s, after", Count, true),
-            Self::FirstPrimary => ("first_primary", "end to first answer of the first model", Seconds, true),
-            Self::BackPrimary => ("back_primary", "end to ≥ 95 % by the first model", Seconds, true),
+            Self::UpstreamPrimary => (
+                "upstream",
+                "calls to the first model while broken",
+                Count,
+                true,
+            ),
+            Self::UpstreamSecond => (
+                "upstream2",
+                "calls to the second model while broken",
+                Count,
+                true,
+            ),
+            Self::Peak100ms => (
+                "peak100ms",
+                "peak calls to the first model per 100 ms, after",
+                Count,
+                true,
+            ),
+            Self::PeakSecond => (
+                "peak1s",
+                "peak calls to the first model per s, after",
+                Count,
+                true,
+            ),
+            Self::FirstPrimary => (
+                "first_primary",
+                "end to first answer of the first model",
+                Seconds,
+                true,
+            ),
+            Self::BackPrimary => (
+                "back_primary",
+                "end to ≥ 95 % by the first model",
+                Seconds,
+                true,
+            ),
             Self::BackModel => ("back", "end to ≥ 95 % answered ≤ 10 s", Seconds, true),
             Self::PeakInFlight => ("in_flight", "peak users waiting", Count, true),
             Self::PeakUpstream => ("open", "peak calls open upstream", Count, true),
@@ -136,7 +166,9 @@ impl Figure {
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|figure| figure.facts().0 == name)
+        Self::ALL
+            .into_iter()
+            .find(|figure| figure.facts().0 == name)
     }
 
     /// A value as people read it. What never happened is "never".
@@ -184,7 +216,8 @@ impl Figures {
         let (from, to) = scenario.broken();
         let calls: Vec<&Call> = book.calls.iter().filter(|call| call.at >= from).collect();
         let share = |good: &dyn Fn(&Call) -> bool| {
-            100.0 * calls.iter().filter(|call| good(call)).count() as f64 / calls.len().max(1) as f64
+            100.0 * calls.iter().filter(|call| good(call)).count() as f64
+                / calls.len().max(1) as f64
         };
         let source = |source: Source| share(&|call: &Call| call.source == source);
         let within = |ms: u64| share(&|call: &Call| call.answered_within(ms));
@@ -247,8 +280,11 @@ impl Figures {
                 let steady = |call: &&&Call| {
                     scenario.traffic[usize::from(call.feature)].from.is_none() && call.at < to
                 };
-                let mut waits: Vec<u64> =
-                    calls.iter().filter(steady).map(|call| call.waited()).collect();
+                let mut waits: Vec<u64> = calls
+                    .iter()
+                    .filter(steady)
+                    .map(|call| call.waited())
+                    .collect();
                 waits.sort_unstable();
                 quantile(&waits, 0.99)
             }
@@ -340,7 +376,9 @@ fn probes(book: &Book) -> f64 {
         };
         attempts.filter(hits).count()
     };
-    let half_open = turns.windows(2).filter(|pair| pair[0].2 == Turn::HalfOpened);
+    let half_open = turns
+        .windows(2)
+        .filter(|pair| pair[0].2 == Turn::HalfOpened);
     half_open.map(between).max().unwrap_or(0) as f64
 }
 

@@ -158,9 +158,18 @@ impl Which {
 }
 
 fn short() -> Vec<String> {
-    ["answered", "answered10", "p50", "p99", "upstream", "attempts", "back", "back_primary"]
-        .map(str::to_owned)
-        .into()
+    [
+        "answered",
+        "answered10",
+        "p50",
+        "p99",
+        "upstream",
+        "attempts",
+        "back",
+        "back_primary",
+    ]
+    .map(str::to_owned)
+    .into()
 }
 
 const fn one() -> u64 {
@@ -263,13 +272,16 @@ impl Scenario {
     /// Calls a second that a model takes up now, if that is bounded.
     pub(crate) fn serves(&self, which: Which, at: u64) -> Option<f64> {
         let usual = self.model(which).serves?;
-        let now = self.faults(which, at).find_map(|outage| match outage.fault {
-            Fault::Serves { start, end } => {
-                let way = (at - outage.from.ms()) as f64 / (outage.to.ms() - outage.from.ms()) as f64;
-                Some(start + (end - start) * way)
-            }
-            _ => None,
-        });
+        let now = self
+            .faults(which, at)
+            .find_map(|outage| match outage.fault {
+                Fault::Serves { start, end } => {
+                    let way =
+                        (at - outage.from.ms()) as f64 / (outage.to.ms() - outage.from.ms()) as f64;
+                    Some(start + (end - start) * way)
+                }
+                _ => None,
+            });
         Some(now.unwrap_or(usual))
     }
 }

@@ -85,9 +85,12 @@ impl Settings {
                         let (size, wait) = value.split_once('/').ok_or("write SIZE/WAIT")?;
                         let compartment = Compartment::new(parse(name, size)?);
                         let wait = parse::<Span>(name, wait)?.0;
-                        self.bulkhead.with_feature(feature, compartment.with_wait(wait))
+                        self.bulkhead
+                            .with_feature(feature, compartment.with_wait(wait))
                     }
-                    _ => self.bulkhead.with_feature(field, Compartment::new(parse(name, value)?)),
+                    _ => self
+                        .bulkhead
+                        .with_feature(field, Compartment::new(parse(name, value)?)),
                 };
                 Ok(Self { bulkhead, ..self })
             }
@@ -141,7 +144,9 @@ impl Settings {
 
     /// The compartment of a feature.
     pub(crate) fn compartment(self, feature: &str, places: usize) -> Self {
-        let bulkhead = self.bulkhead.with_feature(feature, Compartment::new(places));
+        let bulkhead = self
+            .bulkhead
+            .with_feature(feature, Compartment::new(places));
         Self { bulkhead, ..self }
     }
 

@@ -206,8 +206,12 @@ impl Trace {
     pub(crate) fn attempt(&self, call: u32, model: Which) -> (usize, u32) {
         let at = self.now();
         let mut book = self.book();
-        let early = book.waits.get(&(call, model)).is_some_and(|until| at < *until);
-        book.hash.add(&[3, at, call.into(), model as u64, early.into()]);
+        let early = book
+            .waits
+            .get(&(call, model))
+            .is_some_and(|until| at < *until);
+        book.hash
+            .add(&[3, at, call.into(), model as u64, early.into()]);
         book.attempts.push(Attempt {
             call,
             model,

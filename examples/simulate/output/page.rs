@@ -13,13 +13,19 @@ const TIMELINE: (u32, u32) = (620, 200);
 const WIDE: (u32, u32) = (620, 300);
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn key<'a>(entries: impl Iterator<Item = (String, &'a str)>) -> String {
     let mut out = String::from("<p class=key>");
     for (colour, name) in entries {
-        let _ = write!(out, "<span><i style=\"background:{colour}\"></i>{}</span>", escape(name));
+        let _ = write!(
+            out,
+            "<span><i style=\"background:{colour}\"></i>{}</span>",
+            escape(name)
+        );
     }
     out.push_str("</p>\n");
     out
@@ -41,11 +47,19 @@ fn table(results: &[Result], figures: &[Figure]) -> String {
     };
     let best: Vec<_> = figures.iter().map(|figure| best(*figure)).collect();
     for (name, result) in &rows {
-        let class = if result.arm.name == "ours" { " class=ours" } else { "" };
+        let class = if result.arm.name == "ours" {
+            " class=ours"
+        } else {
+            ""
+        };
         let _ = write!(out, "<tr{class}><th>{}</th>", escape(name));
         for (figure, best) in figures.iter().zip(&best) {
             let median = figure.write(result.spread(*figure).median);
-            let class = if Some(&median) == best.as_ref() { " class=best" } else { "" };
+            let class = if Some(&median) == best.as_ref() {
+                " class=best"
+            } else {
+                ""
+            };
             let whole = cell(result, *figure);
             let ends = whole.strip_prefix(&median).unwrap_or_default();
             let _ = write!(out, "<td{class}>{median}<small>{ends}</small></td>");
@@ -91,9 +105,9 @@ fn section(scenario: &Scenario, results: &[Result]) -> std::result::Result<Strin
         "<figure><figcaption>Load on the first model</figcaption>{}</figure>\n</div>",
         inline(&upstream(scenario, &drawn, WIDE)?)
     );
-    out.push_str(&key(drawn
-        .iter()
-        .map(|result| (hex(arm_colour(&result.arm.name)), result.arm.name.as_str()))));
+    out.push_str(&key(drawn.iter().map(|result| {
+        (hex(arm_colour(&result.arm.name)), result.arm.name.as_str())
+    })));
     let _ = write!(
         out,
         "<details><summary>All figures in which the arms differ</summary>{}</details></section>\n",

@@ -76,7 +76,10 @@ impl Clock {
             }
         }
         let seconds = self.bucket as f64 / 1000.0;
-        counts.iter().map(|count| f64::from(*count) / seconds).collect()
+        counts
+            .iter()
+            .map(|count| f64::from(*count) / seconds)
+            .collect()
     }
 }
 
@@ -238,7 +241,12 @@ pub(crate) fn latencies(
             .build_cartesian_2d((0.3..1000.0_f64).log_scale(), 0.0..102.0)
             .map_err(owned)?;
         for result in results {
-            let calls: Vec<_> = result.book.calls.iter().filter(|call| call.at >= from).collect();
+            let calls: Vec<_> = result
+                .book
+                .calls
+                .iter()
+                .filter(|call| call.at >= from)
+                .collect();
             let mut waits: Vec<u64> = calls
                 .iter()
                 .filter(|call| call.source.by_model())
@@ -247,7 +255,8 @@ pub(crate) fn latencies(
             waits.sort_unstable();
             // Evenly spaced as the eye sees them.
             let points = (0..=240).map(|step| {
-                let seconds = 0.3 * 10_f64.powf(f64::from(step) / 240.0 * (1000.0_f64 / 0.3).log10());
+                let seconds =
+                    0.3 * 10_f64.powf(f64::from(step) / 240.0 * (1000.0_f64 / 0.3).log10());
                 let done = waits.partition_point(|ms| *ms as f64 <= seconds * 1000.0);
                 (seconds, 100.0 * done as f64 / calls.len().max(1) as f64)
             });
@@ -274,7 +283,9 @@ pub(crate) fn inline(svg: &str) -> String {
     match (width, height, parts.next()) {
         (Some(width), Some(height), Some(rest)) => {
             let rest = rest.split_once('>').map_or(rest, |(_, rest)| rest);
-            format!("<svg viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\">{rest}")
+            format!(
+                "<svg viewBox=\"0 0 {width} {height}\" xmlns=\"http://www.w3.org/2000/svg\" role=\"img\">{rest}"
+            )
         }
         _ => svg,
     }
@@ -282,9 +293,5 @@ pub(crate) fn inline(svg: &str) -> String {
 
 /// For a file of its own: dark on white.
 pub(crate) fn standalone(svg: &str) -> String {
-    inline(svg).replacen(
-        "<svg ",
-        "<svg style=\"background:#fff;color:#222\" ",
-        1,
-    )
+    inline(svg).replacen("<svg ", "<svg style=\"background:#fff;color:#222\" ", 1)
 }

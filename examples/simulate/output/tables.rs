@@ -1,10 +1,6 @@
 //! Tables in Markdown.
 
-use crate::lab::{
-    figures::Figure,
-    scenario::Scenario,
-    study::Result,
-};
+use crate::lab::{figures::Figure, scenario::Scenario, study::Result};
 use std::fmt::Write;
 
 /// Arms that did the same, event for event, told in one row.
@@ -101,7 +97,11 @@ pub(crate) fn report(studies: &[(Scenario, Vec<Result>)], seeds: u64) -> String 
             table(results, &telling(results), true)
         );
         for result in results {
-            let hashes: Vec<String> = result.hashes.iter().map(|hash| format!("{hash:016x}")).collect();
+            let hashes: Vec<String> = result
+                .hashes
+                .iter()
+                .map(|hash| format!("{hash:016x}"))
+                .collect();
             let _ = writeln!(out, "* {}: {}", result.arm.name, hashes.join(" "));
         }
         out.push_str("\n</details>\n");

@@ -39,7 +39,12 @@ impl Line {
     }
 
     /// Takes up one call after the other, for ever.
-    pub(super) async fn serve(self: Arc<Self>, scenario: Arc<Scenario>, which: Which, trace: Trace) {
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        scenario: Arc<Scenario>,
+        which: Which,
+        trace: Trace,
+    ) {
         let keep_abandoned = scenario.model(which).executes_abandoned;
         let mut free = Instant::now();
         loop {

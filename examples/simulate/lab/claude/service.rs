@@ -135,7 +135,11 @@ impl Claude {
     /// The end of the window, if its calls are used up.
     fn over_limit(&self, which: Which, now: u64) -> Option<u64> {
         let limit = self.0.scenario.model(which).limit?;
-        let mut windows = self.0.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self
+            .0
+            .windows
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (window, calls) = &mut windows[which as usize];
         let nth = now / limit.per.ms();
         if *window != nth {

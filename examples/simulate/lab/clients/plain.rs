@@ -38,7 +38,8 @@ impl Plain {
     /// One model, with retries. `None`: an exception before an answer.
     async fn ask(&self, ask: &Ask, which: Which) -> Option<Source> {
         for retry in 0.. {
-            let (again, retry_after) = match attempt(&self.claude, ask, which, self.patience).await {
+            let (again, retry_after) = match attempt(&self.claude, ask, which, self.patience).await
+            {
                 Attempt::Answered(response) => {
                     return Some(match read(response, ask.stream, self.patience).await {
                         Read::Whole => served_by(which),

@@ -10,7 +10,12 @@
 //! breaker ends the attempts at its model.
 
 use super::{
-    super::{chance::Chance, claude::Claude, scenario::Which, trace::{Source, Trace, Turn}},
+    super::{
+        chance::Chance,
+        claude::Claude,
+        scenario::Which,
+        trace::{Source, Trace, Turn},
+    },
     Ask,
     plain::served_by,
     read::{Attempt, Read, attempt, read},

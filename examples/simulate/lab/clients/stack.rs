@@ -22,7 +22,10 @@ impl Stack {
         let Ok(response) = self.claude.send(ask.request(Which::Primary)).await else {
             return Source::Error;
         };
-        let outcome = response.extensions().get::<Served>().map(|served| served.outcome);
+        let outcome = response
+            .extensions()
+            .get::<Served>()
+            .map(|served| served.outcome);
         let good = response.status().is_success();
         match read(response, ask.stream && good, PATIENCE).await {
             _ if !good => Source::Error,
