@@ -44,8 +44,12 @@ enum Command {
     Run(Run),
     /// Tries settings of the stack in a scenario and prints what they trade.
     Tune(tune::Tune),
-    /// Checks what must hold, with one seed.
-    Check,
+    /// Checks what must hold.
+    Check {
+        /// Seeds 1 to N.
+        #[arg(long, default_value_t = 1)]
+        seeds: u64,
+    },
     /// Lists scenarios, arms and settings.
     List,
 }
@@ -74,7 +78,7 @@ fn main() -> Result<ExitCode, BoxError> {
     match command.unwrap_or_else(|| Command::Run(Run::default())) {
         Command::Run(args) => run(&args)?,
         Command::Tune(args) => tune::tune(&args)?,
-        Command::Check => return check::check(),
+        Command::Check { seeds } => return check::check(seeds),
         Command::List => list()?,
     }
     Ok(ExitCode::SUCCESS)

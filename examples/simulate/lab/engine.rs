@@ -28,6 +28,8 @@ const DRAIN: Duration = Duration::from_secs(900);
 /// A call to come.
 struct Arrival {
     at: u64,
+    /// Of the feature and its number among the calls of that feature: what other features do changes nothing of its luck.
+    id: u32,
     feature: u16,
     stream: bool,
     question: u64,
@@ -59,19 +61,19 @@ async fn play(scenario: Arc<Scenario>, arm: &Arm, seed: u64) -> Result<Book, Box
         while calls.try_join_next().is_some() {}
         let traffic = &scenario.traffic[usize::from(arrival.feature)];
         let ask = Ask {
-            call: number,
+            id: arrival.id,
             feature: features[usize::from(arrival.feature)].clone(),
             stream: arrival.stream,
             tools: traffic.tools,
             question: arrival.question,
         };
-        let whose = Chance::new(seed, &[3, number.into()]).unit() * clients.len() as f64;
+        let whose = Chance::new(seed, &[3, arrival.id.into()]).unit() * clients.len() as f64;
         let client = clients[whose as usize].clone();
         let trace = trace.clone();
         trace.call(number, arrival.feature);
         calls.spawn(async move {
             let source = client.answer(&ask).await;
-            trace.call_ended(ask.call, source);
+            trace.call_ended(number, source);
         });
     }
     let all = async { while calls.join_next().await.is_some() {} };
@@ -110,6 +112,7 @@ fn arrivals_of(scenario: &Scenario, feature: u16, traffic: &Traffic, seed: u64) 
         };
         arrivals.push(Arrival {
             at: (at * 1000.0) as u64,
+            id: (u32::from(feature) << 24) | arrivals.len() as u32,
             feature,
             stream,
             question,

@@ -6,6 +6,7 @@ pub(crate) mod claude;
 pub(crate) mod clients;
 pub(crate) mod engine;
 pub(crate) mod figures;
+pub(crate) mod must;
 pub(crate) mod scenario;
 pub(crate) mod settings;
 pub(crate) mod span;

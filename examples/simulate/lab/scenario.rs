@@ -5,7 +5,7 @@ use serde::Deserialize;
 use tower_claude::BoxError;
 
 /// The scenarios of this folder, in the order of the report.
-pub(crate) const FILES: [(&str, &str); 11] = [
+pub(crate) const FILES: [(&str, &str); 12] = [
     ("S1a", include_str!("../scenarios/S1a.toml")),
     ("S1b", include_str!("../scenarios/S1b.toml")),
     ("S2", include_str!("../scenarios/S2.toml")),
@@ -16,6 +16,7 @@ pub(crate) const FILES: [(&str, &str); 11] = [
     ("S6", include_str!("../scenarios/S6.toml")),
     ("S7", include_str!("../scenarios/S7.toml")),
     ("S8", include_str!("../scenarios/S8.toml")),
+    ("S8b", include_str!("../scenarios/S8b.toml")),
     ("S9", include_str!("../scenarios/S9.toml")),
 ];
 

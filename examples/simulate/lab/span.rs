@@ -8,10 +8,6 @@ use std::{str::FromStr, time::Duration};
 pub(crate) struct Span(pub(crate) Duration);
 
 impl Span {
-    pub(crate) const fn seconds(seconds: u64) -> Self {
-        Self(Duration::from_secs(seconds))
-    }
-
     pub(crate) const fn millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
     }

@@ -14,7 +14,6 @@ use tower_claude::{
 /// One attempt, as Claude saw it.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempt {
-    pub(crate) call: u32,
     pub(crate) model: Which,
     pub(crate) at: u64,
     /// Sent before the wait was over that the same call was told by the same model.
@@ -56,17 +55,6 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::Primary,
-        Self::Second,
-        Self::Cached,
-        Self::Canned,
-        Self::Error,
-        Self::Half,
-        Self::False,
-        Self::Never,
-    ];
-
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Primary => "first model",
@@ -213,7 +201,6 @@ impl Trace {
         book.hash
             .add(&[3, at, call.into(), model as u64, early.into()]);
         book.attempts.push(Attempt {
-            call,
             model,
             at,
             early,

@@ -1,10 +1,10 @@
 //! One page with everything in it: no script, no font and no picture from elsewhere, in light and in dark.
 
 use super::{
-    pictures::{arm_colour, colour, hex, inline, latencies, timeline, upstream},
+    pictures::{Fate, arm_colour, hex, inline, latencies, timeline, upstream},
     tables::{cell, rows, short, telling},
 };
-use crate::lab::{figures::Figure, scenario::Scenario, study::Result, trace::Source};
+use crate::lab::{figures::Figure, scenario::Scenario, study::Result};
 use std::fmt::Write;
 use tower_claude::BoxError;
 
@@ -70,6 +70,20 @@ fn table(results: &[Result], figures: &[Figure]) -> String {
     out
 }
 
+/// The arms that are drawn; those that did the same, once.
+fn drawn(results: &[Result]) -> Vec<(String, &Result)> {
+    let mut drawn: Vec<(String, &Result)> = Vec::new();
+    for result in results.iter().filter(|result| result.arm.picture) {
+        match drawn.iter_mut().find(|one| one.1.hashes == result.hashes) {
+            Some((name, _)) => {
+                let _ = write!(name, " = {}", result.arm.name);
+            }
+            None => drawn.push((result.arm.name.clone(), result)),
+        }
+    }
+    drawn
+}
+
 fn section(scenario: &Scenario, results: &[Result]) -> std::result::Result<String, BoxError> {
     let mut out = format!(
         "<section id={0}><h2><small>{0}</small> {1}</h2>\n<p>{2}</p>\n{3}",
@@ -78,35 +92,34 @@ fn section(scenario: &Scenario, results: &[Result]) -> std::result::Result<Strin
         escape(&scenario.what),
         table(results, &short(scenario)),
     );
-    let drawn: Vec<&Result> = results.iter().filter(|result| result.arm.picture).collect();
-    let seen = |source: &Source| {
-        let mut calls = drawn.iter().flat_map(|result| &result.book.calls);
-        calls.any(|call| call.source == *source)
+    let drawn = drawn(results);
+    let seen = |fate: &Fate| {
+        let mut calls = drawn.iter().flat_map(|(_, result)| &result.book.calls);
+        calls.any(|call| Fate::of(call) == *fate)
     };
     out.push_str("<h3>What became of the calls, by the time they came</h3>\n");
-    out.push_str(&key(Source::ALL
-        .into_iter()
-        .filter(seen)
-        .map(|source| (hex(colour(source)), source.name()))));
+    let fates = Fate::ALL.into_iter().filter(seen);
+    out.push_str(&key(fates.map(|fate| (hex(fate.colour()), fate.name()))));
     out.push_str("<div class=grid>\n");
-    for result in &drawn {
+    for (name, result) in &drawn {
         let svg = inline(&timeline(scenario, &result.book, TIMELINE)?);
-        let name = escape(&result.arm.name);
+        let name = escape(name);
         let _ = writeln!(out, "<figure><figcaption>{name}</figcaption>{svg}</figure>");
     }
+    let lines: Vec<&Result> = drawn.iter().map(|(_, result)| *result).collect();
     out.push_str("</div>\n<div class=grid>\n");
     let _ = writeln!(
         out,
         "<figure><figcaption>How long until a model has answered</figcaption>{}</figure>",
-        inline(&latencies(scenario, &drawn, WIDE)?)
+        inline(&latencies(scenario, &lines, WIDE)?)
     );
     let _ = writeln!(
         out,
         "<figure><figcaption>Load on the first model</figcaption>{}</figure>\n</div>",
-        inline(&upstream(scenario, &drawn, WIDE)?)
+        inline(&upstream(scenario, &lines, WIDE)?)
     );
-    out.push_str(&key(drawn.iter().map(|result| {
-        (hex(arm_colour(&result.arm.name)), result.arm.name.as_str())
+    out.push_str(&key(drawn.iter().map(|(name, result)| {
+        (hex(arm_colour(&result.arm.name)), name.as_str())
     })));
     let _ = write!(
         out,

@@ -3,7 +3,7 @@
 use crate::lab::{
     scenario::{Scenario, Which},
     study::Result,
-    trace::{Book, Source},
+    trace::{Book, Call, Source},
 };
 use plotters::{coord::ranged1d::Ranged, prelude::*};
 use tower_claude::BoxError;
@@ -13,8 +13,55 @@ const INK: RGBColor = RGBColor(1, 2, 3);
 /// Buckets of a timeline.
 const BUCKETS: u64 = 140;
 
+/// A user who waited longer was not served, whoever answered in the end.
+const LATE: u64 = 30_000;
+
+/// What became of a call, as a timeline tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    In30s(Source),
+    /// Answered by a model, later than that.
+    Late,
+}
+
+impl Fate {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::In30s(Source::Primary),
+        Self::In30s(Source::Second),
+        Self::Late,
+        Self::In30s(Source::Cached),
+        Self::In30s(Source::Canned),
+        Self::In30s(Source::Error),
+        Self::In30s(Source::Half),
+        Self::In30s(Source::False),
+        Self::In30s(Source::Never),
+    ];
+
+    pub(crate) fn of(call: &Call) -> Self {
+        if call.source.by_model() && call.waited() > LATE {
+            Self::Late
+        } else {
+            Self::In30s(call.source)
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::In30s(source) => source.name(),
+            Self::Late => "a model, after > 30 s",
+        }
+    }
+
+    pub(crate) const fn colour(self) -> RGBColor {
+        match self {
+            Self::In30s(source) => colour(source),
+            Self::Late => RGBColor(58, 72, 130),
+        }
+    }
+}
+
 /// The colour of an outcome: readable on light and on dark ground, and told apart by those who see no red or green.
-pub(crate) const fn colour(source: Source) -> RGBColor {
+const fn colour(source: Source) -> RGBColor {
     match source {
         Source::Primary => RGBColor(46, 134, 193),
         Source::Second => RGBColor(118, 196, 222),
@@ -112,6 +159,7 @@ where
         .x_labels(8)
         .y_labels(5)
         .x_label_formatter(label)
+        .y_label_formatter(&|y| format!("{y:.0}"))
         .draw()
         .map_err(owned)
 }
@@ -132,11 +180,30 @@ where
         (from as f64 / clock.unit, 0.0),
         (to as f64 / clock.unit, top),
     ];
-    let style = INK.mix(0.10).filled();
+    let style = INK.mix(0.13).filled();
     chart
         .draw_series([Rectangle::new(corners, style)])
         .map(drop)
         .map_err(owned)
+}
+
+/// Marks its ends, over what would hide the shade.
+fn edges<X, Y>(
+    chart: &mut Chart<'_, X, Y>,
+    scenario: &Scenario,
+    clock: &Clock,
+    top: f64,
+) -> std::result::Result<(), Error>
+where
+    X: Ranged<ValueType = f64>,
+    Y: Ranged<ValueType = f64>,
+{
+    let (from, to) = scenario.broken();
+    let lines = [from, to].map(|at| {
+        let x = at as f64 / clock.unit;
+        PathElement::new([(x, 0.0), (x, top)], INK.mix(0.8).stroke_width(1))
+    });
+    chart.draw_series(lines).map(drop).map_err(owned)
 }
 
 /// Calls per second by what became of them, by the time they came; the outage is shaded.
@@ -147,20 +214,22 @@ pub(crate) fn timeline(
 ) -> std::result::Result<String, Error> {
     let clock = Clock::of(scenario);
     let all = clock.rates(scenario, book.calls.iter().map(|call| call.at));
-    let top = all.iter().copied().fold(1.0, f64::max) * 1.08;
+    let top = all.iter().copied().fold(1.0, f64::max) * 1.15;
     let end = scenario.lasts.ms() as f64 / clock.unit;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
+            .margin_right(20)
             .x_label_area_size(34)
             .y_label_area_size(44)
             .build_cartesian_2d(0.0..end, 0.0..top)
             .map_err(owned)?;
+        shade(&mut chart, scenario, &clock, top)?;
         let mut below = vec![0.0; all.len()];
-        for source in Source::ALL {
-            let calls = book.calls.iter().filter(|call| call.source == source);
+        for fate in Fate::ALL {
+            let calls = book.calls.iter().filter(|call| Fate::of(call) == fate);
             let rates = clock.rates(scenario, calls.map(|call| call.at));
             if rates.iter().all(|rate| *rate == 0.0) {
                 continue;
@@ -172,10 +241,10 @@ pub(crate) fn timeline(
             }
             let upper = below.iter().enumerate().rev();
             outline.extend(upper.map(|(nth, y)| (clock.at(nth), *y)));
-            let polygon = Polygon::new(outline, colour(source).filled());
+            let polygon = Polygon::new(outline, fate.colour().filled());
             chart.draw_series([polygon]).map_err(owned)?;
         }
-        shade(&mut chart, scenario, &clock, top)?;
+        edges(&mut chart, scenario, &clock, top)?;
         mesh(&mut chart, clock.name, "calls/s", &|x| format!("{x:.0}"))?;
         area.present().map_err(owned)?;
     }
@@ -199,13 +268,14 @@ pub(crate) fn upstream(
         })
         .collect();
     let rates = lines.iter().flat_map(|(_, rates)| rates);
-    let top = rates.copied().fold(1.0, f64::max) * 1.08;
+    let top = rates.copied().fold(1.0, f64::max) * 1.15;
     let end = scenario.lasts.ms() as f64 / clock.unit;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
+            .margin_right(20)
             .x_label_area_size(34)
             .y_label_area_size(44)
             .build_cartesian_2d(0.0..end, 0.0..top)
@@ -236,6 +306,7 @@ pub(crate) fn latencies(
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
+            .margin_right(20)
             .x_label_area_size(34)
             .y_label_area_size(44)
             .build_cartesian_2d((0.3..1000.0_f64).log_scale(), 0.0..102.0)

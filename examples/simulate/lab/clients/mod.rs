@@ -18,7 +18,7 @@ use tower_claude::{Feature, ReplayBody};
 /// One call of a user.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
-    pub(crate) call: u32,
+    pub(crate) id: u32,
     pub(crate) feature: Feature,
     pub(crate) stream: bool,
     pub(crate) tools: bool,
@@ -47,7 +47,7 @@ impl Ask {
             http::HeaderValue::from_static("application/json"),
         );
         headers.insert("x-api-key", http::HeaderValue::from_static("sk-test"));
-        headers.insert(CALL, self.call.into());
+        headers.insert(CALL, self.id.into());
         request.extensions_mut().insert(self.feature.clone());
         request
     }
