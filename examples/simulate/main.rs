@@ -11,6 +11,15 @@
 //! The clock is paused and jumps from event to event, so that an hour takes seconds; all luck is seeded, so that the same
 //! seed gives the same trace on every machine and any number of threads.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "figures for people, of runs whose sizes are known"
+)]
+
 mod check;
 mod lab;
 mod output;
@@ -22,7 +31,7 @@ use lab::{
     arms::Arm,
     scenario::{FILES, Scenario},
     settings,
-    study::{self, study},
+    study::{Studied, study},
 };
 use std::{
     fs,
@@ -121,7 +130,7 @@ fn run(args: &Run) -> Result<(), BoxError> {
         &args.scenario
     };
     let seeds = args.seeds.max(1);
-    let mut studies: Vec<(Scenario, Vec<study::Result>)> = Vec::new();
+    let mut studies: Vec<(Scenario, Vec<Studied>)> = Vec::new();
     for name in names {
         let scenario = scenario(name)?;
         let mut arms = Arm::of(&scenario)?;
@@ -141,38 +150,20 @@ fn run(args: &Run) -> Result<(), BoxError> {
     write(args, &studies, seeds)
 }
 
-fn write(
-    args: &Run,
-    studies: &[(Scenario, Vec<study::Result>)],
-    seeds: u64,
-) -> Result<(), BoxError> {
+fn write(args: &Run, studies: &[(Scenario, Vec<Studied>)], seeds: u64) -> Result<(), BoxError> {
     use output::{page, pictures, tables};
+    const WIDE: (u32, u32) = (620, 300);
     fs::create_dir_all(&args.out)?;
     for (scenario, results) in studies {
-        let drawn: Vec<_> = results.iter().filter(|result| result.arm.picture).collect();
+        let drawn = tables::drawn(results);
+        let lines: Vec<_> = drawn.iter().map(|(_, result)| *result).collect();
         let save = |what: &str, svg: String| {
             let file = args.out.join(format!("{}-{what}.svg", scenario.name));
             fs::write(file, pictures::standalone(&svg))
         };
-        for result in &drawn {
-            let name: String = result
-                .arm
-                .name
-                .replace(" − ", " without ")
-                .replace(' ', "-");
-            save(
-                &name,
-                pictures::timeline(scenario, &result.book, (620, 200))?,
-            )?;
-        }
-        save(
-            "latency",
-            pictures::latencies(scenario, &drawn, (620, 300))?,
-        )?;
-        save(
-            "upstream",
-            pictures::upstream(scenario, &drawn, (620, 300))?,
-        )?;
+        save("overview", pictures::overview(scenario, &drawn)?)?;
+        save("latency", pictures::latencies(scenario, &lines, WIDE)?)?;
+        save("upstream", pictures::upstream(scenario, &lines, WIDE)?)?;
     }
     fs::write(args.out.join("report.md"), tables::report(studies, seeds))?;
     fs::write(args.out.join("index.html"), page::page(studies, seeds)?)?;

@@ -4,8 +4,8 @@ use crate::{
     bar,
     lab::{
         arms::Arm,
-        figures::Figure,
-        study::{Result, study},
+        figure::Figure,
+        study::{Studied, study},
     },
     scenario,
 };
@@ -38,7 +38,7 @@ pub(crate) struct Tune {
 type Point = Vec<(String, String)>;
 
 /// The values of one sweep.
-fn values(sweep: &str) -> std::result::Result<(String, Vec<String>), BoxError> {
+fn values(sweep: &str) -> Result<(String, Vec<String>), BoxError> {
     let wrong = || format!("`{sweep}` is no sweep: write NAME=A,B,C or NAME=1..5");
     let (name, values) = sweep.split_once('=').ok_or_else(wrong)?;
     let values = match values.split_once("..") {
@@ -56,7 +56,7 @@ fn values(sweep: &str) -> std::result::Result<(String, Vec<String>), BoxError> {
 }
 
 /// Each value of each sweep with each of the others.
-fn points(sweeps: &[String]) -> std::result::Result<Vec<Point>, BoxError> {
+fn points(sweeps: &[String]) -> Result<Vec<Point>, BoxError> {
     let mut points = vec![Point::new()];
     for sweep in sweeps {
         let (name, values) = values(sweep)?;
@@ -88,7 +88,7 @@ fn front(costs: &[Vec<f64>]) -> Vec<bool> {
 }
 
 /// Less is better, and no better than can be read in the table.
-fn cost(result: &Result, figure: Figure) -> f64 {
+fn cost(result: &Studied, figure: Figure) -> f64 {
     let median = result.spread(figure).median;
     let seen = if median.is_finite() {
         (median * 10.0).round() / 10.0
@@ -98,7 +98,7 @@ fn cost(result: &Result, figure: Figure) -> f64 {
     if figure.facts().3 { seen } else { -seen }
 }
 
-pub(crate) fn tune(args: &Tune) -> std::result::Result<(), BoxError> {
+pub(crate) fn tune(args: &Tune) -> Result<(), BoxError> {
     let scenario = scenario(&args.scenario)?;
     let base = Arm::named(&args.arm)?;
     if !base.is_ours() {
@@ -108,7 +108,7 @@ pub(crate) fn tune(args: &Tune) -> std::result::Result<(), BoxError> {
         .figures
         .iter()
         .map(|name| Figure::named(name).ok_or_else(|| format!("no figure `{name}`")))
-        .collect::<std::result::Result<Vec<_>, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
     let points = points(&args.sweep)?;
     let arms: Vec<Arm> = points
         .iter()

@@ -5,6 +5,7 @@ pub(crate) mod chance;
 pub(crate) mod claude;
 pub(crate) mod clients;
 pub(crate) mod engine;
+pub(crate) mod figure;
 pub(crate) mod figures;
 pub(crate) mod must;
 pub(crate) mod scenario;

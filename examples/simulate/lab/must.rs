@@ -1,11 +1,6 @@
 //! What must hold: of the laboratory, of the reference (whose flaws are why it is compared with), and of our stack.
 
-use super::{
-    arms::Arm,
-    engine,
-    figures::{Figure, Figures},
-    scenario::Scenario,
-};
+use super::{arms::Arm, engine, figure::Figure, figures::Figures, scenario::Scenario};
 use tower_claude::BoxError;
 
 /// A claim, whether it holds, and the figures that say so.

@@ -3,7 +3,8 @@
 use super::{
     arms::Arm,
     engine,
-    figures::{Figure, Figures, Spread},
+    figure::Figure,
+    figures::{Figures, Spread},
     scenario::Scenario,
     trace::Book,
 };
@@ -18,7 +19,7 @@ use tower_claude::BoxError;
 
 /// An arm and what became of it.
 #[derive(Debug)]
-pub(crate) struct Result {
+pub(crate) struct Studied {
     pub(crate) arm: Arm,
     /// One per seed.
     pub(crate) figures: Vec<Figures>,
@@ -27,7 +28,7 @@ pub(crate) struct Result {
     pub(crate) book: Book,
 }
 
-impl Result {
+impl Studied {
     pub(crate) fn spread(&self, figure: Figure) -> Spread {
         Spread::of(&self.figures, figure)
     }
@@ -39,7 +40,7 @@ pub(crate) fn study(
     arms: &[Arm],
     seeds: u64,
     done: &(dyn Fn() + Sync),
-) -> std::result::Result<Vec<Result>, BoxError> {
+) -> Result<Vec<Studied>, BoxError> {
     let jobs: Vec<(usize, u64)> = (0..arms.len())
         .flat_map(|arm| (1..=seeds).map(move |seed| (arm, seed)))
         .collect();
@@ -47,7 +48,7 @@ pub(crate) fn study(
     let slots: Mutex<Vec<Option<(Figures, Book)>>> = Mutex::new(vec![]);
     let lock = || slots.lock().unwrap_or_else(PoisonError::into_inner);
     lock().resize_with(jobs.len(), || None);
-    let work = || -> std::result::Result<(), BoxError> {
+    let work = || -> Result<(), BoxError> {
         loop {
             let nth = next.fetch_add(1, Ordering::Relaxed);
             let Some((arm, seed)) = jobs.get(nth) else {
@@ -79,7 +80,7 @@ pub(crate) fn study(
         .flatten();
     let results = arms.iter().map(|arm| {
         let (figures, mut books): (Vec<_>, Vec<_>) = runs.by_ref().take(seeds as usize).unzip();
-        Result {
+        Studied {
             arm: arm.clone(),
             figures,
             hashes: books.iter().map(Book::hash).collect(),

@@ -2,9 +2,9 @@
 
 use super::{
     pictures::{Fate, arm_colour, hex, inline, latencies, timeline, upstream},
-    tables::{cell, rows, short, telling},
+    tables::{cell, drawn, rows, short, telling},
 };
-use crate::lab::{figures::Figure, scenario::Scenario, study::Result};
+use crate::lab::{figure::Figure, scenario::Scenario, study::Studied};
 use std::fmt::Write;
 use tower_claude::BoxError;
 
@@ -31,7 +31,7 @@ fn key<'a>(entries: impl Iterator<Item = (String, &'a str)>) -> String {
     out
 }
 
-fn table(results: &[Result], figures: &[Figure]) -> String {
+fn table(results: &[Studied], figures: &[Figure]) -> String {
     let mut out = String::from("<div class=scroll><table><thead><tr><th>arm</th>");
     for figure in figures {
         let _ = write!(out, "<th>{}</th>", figure.facts().1);
@@ -70,21 +70,7 @@ fn table(results: &[Result], figures: &[Figure]) -> String {
     out
 }
 
-/// The arms that are drawn; those that did the same, once.
-fn drawn(results: &[Result]) -> Vec<(String, &Result)> {
-    let mut drawn: Vec<(String, &Result)> = Vec::new();
-    for result in results.iter().filter(|result| result.arm.picture) {
-        match drawn.iter_mut().find(|one| one.1.hashes == result.hashes) {
-            Some((name, _)) => {
-                let _ = write!(name, " = {}", result.arm.name);
-            }
-            None => drawn.push((result.arm.name.clone(), result)),
-        }
-    }
-    drawn
-}
-
-fn section(scenario: &Scenario, results: &[Result]) -> std::result::Result<String, BoxError> {
+fn section(scenario: &Scenario, results: &[Studied]) -> Result<String, BoxError> {
     let mut out = format!(
         "<section id={0}><h2><small>{0}</small> {1}</h2>\n<p>{2}</p>\n{3}",
         scenario.name,
@@ -106,7 +92,7 @@ fn section(scenario: &Scenario, results: &[Result]) -> std::result::Result<Strin
         let name = escape(name);
         let _ = writeln!(out, "<figure><figcaption>{name}</figcaption>{svg}</figure>");
     }
-    let lines: Vec<&Result> = drawn.iter().map(|(_, result)| *result).collect();
+    let lines: Vec<&Studied> = drawn.iter().map(|(_, result)| *result).collect();
     out.push_str("</div>\n<div class=grid>\n");
     let _ = writeln!(
         out,
@@ -130,10 +116,7 @@ fn section(scenario: &Scenario, results: &[Result]) -> std::result::Result<Strin
 }
 
 /// The page.
-pub(crate) fn page(
-    studies: &[(Scenario, Vec<Result>)],
-    seeds: u64,
-) -> std::result::Result<String, BoxError> {
+pub(crate) fn page(studies: &[(Scenario, Vec<Studied>)], seeds: u64) -> Result<String, BoxError> {
     let mut out = format!(
         "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\n\
          <title>tower-claude: what an outage costs</title>\n<style>{STYLE}</style>\n<main>\n\

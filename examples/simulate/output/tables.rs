@@ -1,11 +1,20 @@
 //! Tables in Markdown.
 
-use crate::lab::{figures::Figure, scenario::Scenario, study::Result};
+use crate::lab::{figure::Figure, scenario::Scenario, study::Studied};
 use std::fmt::Write;
 
 /// Arms that did the same, event for event, told in one row.
-pub(crate) fn rows(results: &[Result]) -> Vec<(String, &Result)> {
-    let mut rows: Vec<(String, &Result)> = Vec::new();
+pub(crate) fn rows(results: &[Studied]) -> Vec<(String, &Studied)> {
+    merged(results.iter())
+}
+
+/// The arms that are drawn, merged in the same way.
+pub(crate) fn drawn(results: &[Studied]) -> Vec<(String, &Studied)> {
+    merged(results.iter().filter(|result| result.arm.picture))
+}
+
+fn merged<'a>(results: impl Iterator<Item = &'a Studied>) -> Vec<(String, &'a Studied)> {
+    let mut rows: Vec<(String, &Studied)> = Vec::new();
     for result in results {
         match rows.iter_mut().find(|row| row.1.hashes == result.hashes) {
             Some((name, _)) => {
@@ -24,7 +33,7 @@ pub(crate) fn short(scenario: &Scenario) -> Vec<Figure> {
 }
 
 /// The figures in which arms differ.
-pub(crate) fn telling(results: &[Result]) -> Vec<Figure> {
+pub(crate) fn telling(results: &[Studied]) -> Vec<Figure> {
     let differs = |figure: &Figure| {
         let mut values = results
             .iter()
@@ -36,7 +45,7 @@ pub(crate) fn telling(results: &[Result]) -> Vec<Figure> {
 }
 
 /// The middle of the seeds and, where they differ, the ends.
-pub(crate) fn cell(result: &Result, figure: Figure) -> String {
+pub(crate) fn cell(result: &Studied, figure: Figure) -> String {
     let spread = result.spread(figure);
     let [median, min, max] =
         [spread.median, spread.min, spread.max].map(|value| figure.write(value));
@@ -50,7 +59,7 @@ pub(crate) fn cell(result: &Result, figure: Figure) -> String {
 }
 
 /// A table with a row per arm.
-pub(crate) fn table(results: &[Result], figures: &[Figure], ends: bool) -> String {
+pub(crate) fn table(results: &[Studied], figures: &[Figure], ends: bool) -> String {
     let mut out = String::from("| arm |");
     for figure in figures {
         let _ = write!(out, " {} |", figure.facts().1);
@@ -73,7 +82,7 @@ pub(crate) fn table(results: &[Result], figures: &[Figure], ends: bool) -> Strin
 }
 
 /// A scenario's section: what happens, and the short table.
-pub(crate) fn section(scenario: &Scenario, results: &[Result], ends: bool) -> String {
+pub(crate) fn section(scenario: &Scenario, results: &[Studied], ends: bool) -> String {
     format!(
         "### {}: {}\n\n{}\n\n{}",
         scenario.name,
@@ -84,7 +93,7 @@ pub(crate) fn section(scenario: &Scenario, results: &[Result], ends: bool) -> St
 }
 
 /// The whole report.
-pub(crate) fn report(studies: &[(Scenario, Vec<Result>)], seeds: u64) -> String {
+pub(crate) fn report(studies: &[(Scenario, Vec<Studied>)], seeds: u64) -> String {
     let mut out = format!(
         "# What an outage costs, arm by arm\n\nMade by `cargo run --release --example simulate`. Medians of {seeds} seeds, \
          with the ends in brackets. Shares and waits are of the calls that came since the outage began.\n"
