@@ -1,7 +1,8 @@
 //! The stack in the order that works, built once and wrapped around any client.
 //!
 //! ```text
-//! Replay ▸ Degrade ▸ ModelFallback ▸ JitterBackoff ▸ Bulkhead ▸ CircuitBreaker ▸ Commit ▸ your client
+//! Replay ▸ Degrade ▸ ModelFallback
+//!   ▸ JitterBackoff ▸ Bulkhead ▸ CircuitBreaker ▸ Commit ▸ your client
 //! ```
 //!
 //! The order is what this module knows. Fallback stands outside of backoff, so that a model gets its attempts before the
@@ -16,18 +17,29 @@
 //! # Example
 //!
 //! ```
+//! use std::{sync::Arc, time::Duration};
 //! use tower::Layer;
-//! use tower_claude::{Resilience, model_fallback::ModelFallbackLayer};
+//! use tower_claude::{
+//!     BulkheadLayer, CircuitBreakerLayer, Resilience, bulkhead::Compartment, monitor::Monitor,
+//! };
 //!
 //! # fn main() -> Result<(), tower_claude::BuildError> {
+//! let monitor = Monitor::new();
 //! let stack = Resilience::builder()
 //!     .chain(["claude-sonnet-5-5", "claude-haiku-5-5"])
+//!     .circuit_breaker(CircuitBreakerLayer::new().with_cooldown(Duration::from_secs(30)))
+//!     .bulkhead(BulkheadLayer::new().with_feature("search", Compartment::new(8)))
+//!     .deadline(Duration::from_secs(120))
+//!     .observe(Arc::new(monitor.clone()))
 //!     .build()?;
 //! # let client = tower::service_fn(|_: http::Request<tower_claude::ReplayBody>| async {
 //! #     Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(bytes::Bytes::new())))
 //! # });
 //! let claude = stack.layer(client);
-//! # let _ = claude;
+//!
+//! // An operator's hand on what is inside.
+//! let (circuits, compartments) = (stack.circuits(), stack.bulkheads());
+//! # let _ = (claude, circuits, compartments);
 //! # Ok(())
 //! # }
 //! ```
@@ -35,11 +47,12 @@
 //! # Clone
 //!
 //! A clone of [`Resilience`], and everything it was layered on, shares its circuits, compartments, budgets and cache. A
-//! second set is a second `build`.
+//! second set is a second `build` of layers of its own: a layer owns what its services share, and a clone of it is the same
+//! layer.
 
-use crate::stack::Resilience;
 use crate::{
     bulkhead::BulkheadLayer,
+    call::Feature,
     circuit_breaker::CircuitBreakerLayer,
     classify::Classify,
     commit::CommitLayer,
@@ -49,6 +62,7 @@ use crate::{
     jitter_backoff::JitterBackoffLayer,
     model_fallback::{ChainModel, ModelFallbackLayer},
     replay::ReplayLayer,
+    stack::Resilience,
     timeouts::Timeouts,
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -67,9 +81,15 @@ pub struct ResilienceBuilder {
     breaker: CircuitBreakerLayer,
     commit: CommitLayer,
     timeouts: Timeouts,
-    classifier: Option<Arc<dyn Classify>>,
-    observers: Vec<Arc<dyn Observe>>,
+    pub(crate) code: Code,
     seed: Option<u64>,
+}
+
+/// What of a stack is code and no setting.
+#[derive(Clone, Default)]
+pub(crate) struct Code {
+    pub(crate) classifier: Option<Arc<dyn Classify>>,
+    pub(crate) observers: Vec<Arc<dyn Observe>>,
 }
 
 impl Resilience {
@@ -90,7 +110,7 @@ impl ResilienceBuilder {
         self
     }
 
-    /// The fallback slot: chains per feature. Default: none.
+    /// The fallback slot: chains per feature. Default: none. Replaces what [`chain`](Self::chain) has added.
     pub fn fallback(mut self, layer: ModelFallbackLayer) -> Self {
         self.fallback = layer;
         self
@@ -114,8 +134,9 @@ impl ResilienceBuilder {
         self
     }
 
-    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, `background_jobs` 5, others 64 in flight. The stack
-    /// has compartments of its own: resize them by [`Resilience::bulkheads`], not by a handle of this layer.
+    /// The bulkhead slot. Default: chat 20, summary 10, extraction 30, `background_jobs` 5, others 64 in flight.
+    ///
+    /// The stack has compartments of its own: take the handle on them from [`Resilience::bulkheads`], not from `layer`.
     pub fn bulkhead(mut self, layer: BulkheadLayer) -> Self {
         self.bulkhead = layer;
         self
@@ -128,6 +149,9 @@ impl ResilienceBuilder {
     }
 
     /// The circuit breaker slot. Default: 5 consecutive failures open a model's circuit for 60 s.
+    ///
+    /// Take the handle on the circuits from [`Resilience::circuits`]: it tells the observers of the stack. The
+    /// models of all chains are pinned, and the layer's timeouts are those of the stack.
     pub fn circuit_breaker(mut self, layer: CircuitBreakerLayer) -> Self {
         self.breaker = layer;
         self
@@ -152,7 +176,8 @@ impl ResilienceBuilder {
         self
     }
 
-    /// The timeouts of one attempt. Default: [`Timeouts::default`].
+    /// The timeouts of one attempt, for Commit and the circuit breaker alike. Default: [`Timeouts::default`]; the one
+    /// to the first event may not exceed the [`deadline`](Self::deadline).
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
@@ -164,6 +189,12 @@ impl ResilienceBuilder {
         self
     }
 
+    /// The same for the calls of one feature. Default: none has a deadline of its own.
+    pub fn feature_deadline(mut self, feature: impl Into<Feature>, deadline: Duration) -> Self {
+        self.replay = self.replay.with_feature_deadline(feature, deadline);
+        self
+    }
+
     /// The largest request body, in bytes. Default 32 MiB; a larger one is
     /// [`BodyTooLarge`](crate::BodyTooLarge), and nothing is sent.
     pub fn max_body(mut self, bytes: u64) -> Self {
@@ -171,15 +202,24 @@ impl ResilienceBuilder {
         self
     }
 
+    /// The commit slot: how much of an answer is held back, how large an event may be, whether events are parsed. Its
+    /// [timeouts](Self::timeouts), [judge](Self::classifier) and observers are the stack's where those are set. Default:
+    /// [`CommitLayer::new`].
+    pub fn commit(mut self, layer: CommitLayer) -> Self {
+        self.commit = layer;
+        self
+    }
+
     /// Another judge of answers. Default: [`ClaudeClassifier`](crate::classify::ClaudeClassifier).
     pub fn classifier(mut self, classifier: Arc<dyn Classify>) -> Self {
-        self.classifier = Some(classifier);
+        self.code.classifier = Some(classifier);
         self
     }
 
     /// Adds an observer of every decision of every layer: a [`Monitor`](crate::monitor::Monitor), or one of your own.
+    /// May be given several times. Default: none.
     pub fn observe(mut self, observer: Arc<dyn Observe>) -> Self {
-        self.observers.push(observer);
+        self.code.observers.push(observer);
         self
     }
 
@@ -204,7 +244,8 @@ impl ResilienceBuilder {
             breaker,
             commit,
             timeouts,
-            ..
+            code,
+            seed,
         } = self;
         timeouts.check()?;
         replay.check()?;
@@ -236,17 +277,18 @@ impl ResilienceBuilder {
             bulkhead: bulkhead.with_pinned_models(models.iter().cloned()),
             breaker: breaker.with_pinned_models(models).with_timeouts(timeouts),
             commit: commit.with_timeouts(timeouts),
+            code,
         };
         stack.commit.check()?;
-        if let Some(classifier) = self.classifier {
+        if let Some(classifier) = stack.code.classifier.clone() {
             stack.commit = stack.commit.with_classify(classifier);
         }
-        if let Some(seed) = self.seed {
+        if let Some(seed) = seed {
             // A stream of randomness each, so that one layer's draws do not shift another's.
             stack.backoff = stack.backoff.with_seed(seed);
             stack.breaker = stack.breaker.with_seed(seed.wrapping_add(1));
         }
-        for observer in self.observers {
+        for observer in stack.code.observers.clone() {
             stack.replay = stack.replay.with_observer(observer.clone());
             stack.degrade = stack.degrade.with_observer(observer.clone());
             stack.fallback = stack.fallback.with_observer(observer.clone());
@@ -256,6 +298,15 @@ impl ResilienceBuilder {
             stack.commit = stack.commit.with_observer(observer);
         }
         Ok(stack)
+    }
+}
+
+/// Neither observers nor classifiers have to be worth a look.
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code")
+            .field("observers", &self.observers.len())
+            .finish_non_exhaustive()
     }
 }
 

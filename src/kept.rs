@@ -12,6 +12,19 @@ pub(crate) struct KeptRequest<B> {
     call: Option<Call>,
 }
 
+impl<B> KeptRequest<B> {
+    /// Its call, if it has one.
+    pub(crate) fn call(&self) -> Option<&Call> {
+        let within = || self.request.extensions().get();
+        self.call.as_ref().or_else(within)
+    }
+
+    /// Its body, of which nothing was read.
+    pub(crate) fn body(&self) -> &B {
+        self.request.body()
+    }
+}
+
 impl<B: Clone> KeptRequest<B> {
     /// Keeps a copy of the request as it is now.
     ///
@@ -37,17 +50,6 @@ impl<B: Clone> KeptRequest<B> {
             request: copy,
             call,
         }
-    }
-
-    /// Its call, if it has one.
-    pub(crate) fn call(&self) -> Option<&Call> {
-        let within = || self.request.extensions().get();
-        self.call.as_ref().or_else(within)
-    }
-
-    /// Its body, of which nothing was read.
-    pub(crate) fn body(&self) -> &B {
-        self.request.body()
     }
 
     /// The request as it was, with its call changed, if it has one.

@@ -2,6 +2,7 @@
 
 use crate::{
     body::{GuardedBody, ReplayBody},
+    builder::Code,
     bulkhead::{Bulkhead, BulkheadLayer, Bulkheads, Permit},
     circuit_breaker::{AttemptGuard, CircuitBreaker, CircuitBreakerLayer, CircuitHandle},
     commit::{Commit, CommitBody, CommitLayer},
@@ -36,6 +37,7 @@ pub struct Resilience {
     pub(crate) bulkhead: BulkheadLayer,
     pub(crate) breaker: CircuitBreakerLayer,
     pub(crate) commit: CommitLayer,
+    pub(crate) code: Code,
 }
 
 impl Resilience {
@@ -147,6 +149,7 @@ where
 
 pin_project! {
     /// A call on its way through the stack.
+    #[must_use = "futures do nothing unless polled"]
     pub struct ResilientFuture<S, B>
     where
         Inner<S>: Service<Request<B>>,
@@ -220,6 +223,7 @@ where
 
 pin_project! {
     /// The future of [`Resilient::send`].
+    #[must_use = "futures do nothing unless polled"]
     pub struct Send<S, B>
     where
         Resilient<S>: Service<Request<B>>,

@@ -6,8 +6,13 @@
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Frame;
 use http_body_util::{BodyExt, Full};
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
 use tower::{Layer, ServiceExt};
 use tower_claude::{ReplayBody, Resilience, degrade::DegradeLayer};
 
@@ -51,10 +56,10 @@ fn body() -> Bytes {
 /// Polls a future that never waits, counting what it allocates.
 fn count<F: Future>(future: F) -> (u64, F::Output) {
     let mut future = std::pin::pin!(future);
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(std::task::Waker::noop());
     let mut out = None;
     let info = allocation_counter::measure(|| {
-        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut cx) {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
             out = Some(value);
         }
     });
@@ -104,10 +109,9 @@ fn beyond(degrade: DegradeLayer) -> u64 {
     for _ in 0..3 {
         count(whole(service.clone(), request(&body)));
     }
-    let (one, ()) = count(whole(service.clone(), request(&body)));
-    let (two, ()) = count(whole(service.clone(), request(&body)));
-    assert_eq!(one, two, "steady from call to call");
-    one - bare - clone.count_total
+    // The store of the cache allocates one more now and then, as its hashes fall.
+    let calls = (0..8).map(|_| count(whole(service.clone(), request(&body))).0);
+    calls.min().unwrap() - bare - clone.count_total
 }
 
 #[test]
@@ -120,5 +124,97 @@ fn the_whole_stack_allocates_at_most_twelve_times_on_success() {
 #[test]
 fn with_its_cache_it_allocates_some_more() {
     let beyond = beyond(DegradeLayer::new());
-    assert!(beyond <= 45, "{beyond} allocations");
+    assert!(beyond <= 22, "{beyond} allocations");
+}
+
+/// A stream of these frames, each of which has to be waited for.
+struct Stream {
+    frames: std::vec::IntoIter<Bytes>,
+    waited: bool,
+}
+
+impl http_body::Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.waited = !self.waited;
+        if self.waited {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(self.frames.next().map(|frame| Ok(Frame::data(frame))))
+    }
+}
+
+/// What is allocated while all but the first 100 frames of a stream are read, and whether every byte stayed where it was.
+fn streamed(frame: usize) -> (u64, bool) {
+    const DELTA: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello\\n\"}}\n\n";
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let mut stream = DELTA.repeat(4000);
+    stream.push_str("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+    let wire = Bytes::from(stream);
+    let frames: Vec<Bytes> = wire
+        .chunks(frame)
+        .map(|frame| wire.slice_ref(frame))
+        .collect();
+    let client = tower::service_fn(move |_: Request<ReplayBody>| {
+        let frames = frames.clone().into_iter();
+        let response = Response::builder().header("content-type", "text/event-stream");
+        let response = response.body(Stream {
+            frames,
+            waited: false,
+        });
+        std::future::ready(Ok::<_, Infallible>(response.unwrap()))
+    });
+    let stack = Resilience::builder()
+        .chain(["claude-sonnet-5-5", "claude-haiku-5-5"])
+        .degrade(DegradeLayer::new().without_cache())
+        .build()
+        .unwrap();
+    let json = r#"{"model":"claude-sonnet-5-5","max_tokens":64,"stream":true,"messages":[]}"#;
+    let request = Request::post("http://127.0.0.1/v1/messages")
+        .body(Full::<Bytes>::from(json))
+        .unwrap();
+
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut call = std::pin::pin!(stack.layer(client).oneshot(request));
+    let response = loop {
+        if let Poll::Ready(response) = call.as_mut().poll(&mut cx) {
+            break response.unwrap();
+        }
+    };
+    let mut body = std::pin::pin!(response.into_body());
+    let (mut at, mut read, mut in_place) = (wire.as_ptr() as usize, 0, true);
+    let mut next = || loop {
+        if let Poll::Ready(frame) = http_body::Body::poll_frame(body.as_mut(), &mut cx) {
+            let Some(frame) = frame else { return false };
+            let data = frame.unwrap().into_data().unwrap();
+            in_place &= data.as_ptr() as usize == at;
+            at += data.len();
+            read += data.len();
+            return true;
+        }
+    };
+    for _ in 0..100 {
+        assert!(next());
+    }
+    let info = allocation_counter::measure(|| while next() {});
+    assert_eq!(read, wire.len(), "all of it");
+    (info.count_total, in_place)
+}
+
+/// However the frames are cut: whole events, half ones, a few bytes of one.
+#[test]
+fn after_its_commit_a_stream_passes_without_a_copy_and_without_an_allocation() {
+    for frame in [137 * 30, 4096, 1000, 137, 50, 7] {
+        assert_eq!(streamed(frame), (0, true), "in frames of {frame} bytes");
+    }
 }

@@ -196,6 +196,7 @@ impl Told {
     }
 }
 
+// Case 41.
 #[tokio::test(start_paused = true)]
 async fn three_attempts_that_all_fail_are_three_calls_two_sleeps_and_the_last_error() {
     let inner = Scripted::new(|nth| with_header(529, "nth", &nth.to_string()));
@@ -241,6 +242,7 @@ async fn every_attempt_knows_how_many_could_follow() {
     assert_eq!(inner.left(), [4, 3, 2, 1, 0].map(Some));
 }
 
+// Case 42.
 #[tokio::test(start_paused = true)]
 async fn what_is_not_retryable_is_one_call_and_no_sleep() {
     use FailureKind as K;
@@ -281,6 +283,7 @@ async fn a_408_409_or_504_is_retried_once() {
     }
 }
 
+// Case 43.
 #[tokio::test(start_paused = true)]
 async fn x_should_retry_false_stops_a_529_and_true_retries_a_400() {
     let inner = Scripted::new(|_| with_header(529, "x-should-retry", "false"));
@@ -291,6 +294,7 @@ async fn x_should_retry_false_stops_a_529_and_true_retries_a_400() {
     assert_eq!(inner.count(), 5);
 }
 
+// Case 44.
 #[tokio::test(start_paused = true)]
 async fn no_attempt_precedes_a_retry_after_and_the_spread_is_upward() {
     let mut waits = Vec::new();
@@ -315,6 +319,7 @@ async fn no_attempt_precedes_a_retry_after_and_the_spread_is_upward() {
     );
 }
 
+// Case 45.
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_in_any_form_never_waits_above_the_cap() {
     // The wait, in whole seconds; `None` where it does not fit and the failure goes up at once.
@@ -345,6 +350,7 @@ async fn a_retry_after_in_any_form_never_waits_above_the_cap() {
     }
 }
 
+// Case 46.
 #[tokio::test(start_paused = true)]
 async fn a_wait_past_the_deadline_or_the_limit_is_not_begun() {
     let told = Arc::new(Told::default());
@@ -368,6 +374,7 @@ async fn a_wait_past_the_deadline_or_the_limit_is_not_begun() {
     }
 }
 
+// Case 48.
 #[tokio::test(start_paused = true)]
 async fn dropped_while_it_sleeps_it_makes_no_further_attempt_and_costs_nothing() {
     let inner = Scripted::new(|_| status(529));
@@ -548,6 +555,7 @@ async fn the_events_say_each_wait_and_why_there_is_no_other() {
     );
 }
 
+// Case 51.
 #[tokio::test(start_paused = true)]
 async fn of_10_000_calls_that_each_want_a_retry_a_budget_of_20_percent_gives_it_to_2_000() {
     let inner = Scripted::new(|_| status(529));
@@ -558,6 +566,7 @@ async fn of_10_000_calls_that_each_want_a_retry_a_budget_of_20_percent_gives_it_
     assert_eq!(inner.count(), 12_000);
 }
 
+// Case 53.
 #[tokio::test(start_paused = true)]
 async fn an_empty_budget_gives_the_failure_at_once() {
     let told = Arc::new(Told::default());
@@ -592,6 +601,7 @@ async fn a_retry_that_succeeds_gives_nothing_back() {
     assert_eq!(inner.count(), 7);
 }
 
+// Case 55.
 #[tokio::test(start_paused = true)]
 async fn refusals_and_retries_that_found_no_place_do_not_drain_the_budget() {
     let one = RetryBudget::new()
@@ -631,6 +641,7 @@ async fn a_retry_that_waits_for_a_cool_down_is_paid_when_it_is_made() {
     assert_eq!(inner.count(), 3);
 }
 
+// Case 56.
 #[tokio::test(start_paused = true)]
 async fn retries_of_one_feature_or_model_never_draw_from_those_of_another() {
     let one = RetryBudget::new()

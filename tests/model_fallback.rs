@@ -165,6 +165,7 @@ impl Told {
     }
 }
 
+// Case 68.
 #[tokio::test]
 async fn when_the_first_model_answers_no_other_is_asked() {
     let told = Arc::new(Told::default());
@@ -187,6 +188,7 @@ async fn an_overload_is_answered_by_the_next_model_and_the_answer_says_which() {
     assert_eq!(models.asked(), [SONNET, HAIKU]);
 }
 
+// Case 69.
 #[tokio::test]
 async fn outages_move_on_and_the_callers_mistakes_are_returned_as_they_are() {
     for kind in FailureKind::ALL {
@@ -207,6 +209,7 @@ async fn outages_move_on_and_the_callers_mistakes_are_returned_as_they_are() {
     }
 }
 
+// Case 70.
 #[tokio::test]
 async fn each_hop_patches_the_original_request() {
     let layer = ModelFallbackLayer::new().with_chain([
@@ -385,6 +388,7 @@ async fn every_attempt_knows_its_place_in_the_chain() {
     assert_eq!(places, [(2, true), (1, true), (0, true)]);
 }
 
+// Case 71.
 #[tokio::test]
 async fn the_event_is_told_once_for_each_real_substitution() {
     let told = Arc::new(Told::default());
@@ -599,6 +603,7 @@ async fn a_wait_that_does_not_fit_moves_on_at_once_and_one_that_fits_is_waited_f
     }
 }
 
+// Case 69.
 #[tokio::test(start_paused = true)]
 async fn an_open_circuit_moves_on_at_once() {
     let models = Models::new(|model| match model {
@@ -617,6 +622,7 @@ async fn an_open_circuit_moves_on_at_once() {
 }
 
 /// A breaker below backoff sees attempts, above it calls.
+// Case 75.
 #[tokio::test(start_paused = true)]
 async fn three_attempts_against_a_dead_model_are_three_failures_below_backoff_and_not_one() {
     let recorded = Arc::new(AtomicUsize::new(0));
@@ -638,6 +644,7 @@ async fn three_attempts_against_a_dead_model_are_three_failures_below_backoff_an
     assert_eq!(recorded.load(Ordering::SeqCst), 3);
 }
 
+// Case 80.
 #[tokio::test(start_paused = true)]
 async fn the_same_seed_gives_the_same_trace() {
     async fn trace(seed: u64) -> Vec<(String, Duration)> {
@@ -667,6 +674,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Outages of any shape on both models: a call reaches the second one when it falls back.
+    // Case 78.
     #[test]
     fn attempts_at_each_model_stay_within_the_calls_that_reach_it_a_fifth_and_the_reserve(
         seed in any::<u64>(),

@@ -55,8 +55,12 @@ impl Board {
             "An application calls Claude 45 times a second: chat (streams), summary, extraction (tools), background jobs."
         );
         println!(
-            "The stack: fallback sonnet -> haiku, circuit breaker, backoff, bulkhead, degrade. Counts are per second.\n"
+            "The stack: fallback sonnet -> haiku, circuit breaker, backoff, bulkhead, degrade. Haiku answers twice as fast."
         );
+        println!(
+            "Times are scaled down: a circuit opens for 60 s by default, here for about a second. Counts are per second;"
+        );
+        println!("calls still under way show in the next row.\n");
         println!(
             "{}",
             self.paint(
@@ -152,7 +156,7 @@ impl Board {
             tally.neither.len()
         );
         println!(
-            "  retries                   {:6}",
+            "  retries                   {:6}   attempts repeated at the same model",
             watch.retries.load(Relaxed)
         );
         println!(

@@ -45,7 +45,10 @@ const fn millis(millis: u64) -> Duration {
 const PHASES: [(Duration, &str); 5] = [
     (seconds(0), "healthy"),
     (seconds(4), "sonnet answers 529 (overloaded)"),
-    (seconds(8), "sonnet hangs"),
+    (
+        seconds(8),
+        "sonnet hangs (its circuit is open already: only a probe waits for it)",
+    ),
     (seconds(12), "everything is down"),
     (seconds(15), "healthy again"),
 ];

@@ -5,7 +5,10 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
-use tower_claude::{Event, Observe, event::CircuitChange};
+use tower_claude::{
+    Event, Observe,
+    event::{CircuitChange, OpenReason},
+};
 
 /// Counts decisions and shows the ones that matter.
 pub(crate) struct Watch {
@@ -40,14 +43,20 @@ impl Observe for Watch {
             Event::CircuitChanged { model, change } => {
                 self.board.note(&match change {
                     CircuitChange::Opened { reason, open_for } => format!(
-                        "circuit of {model} opens for {:.1} s ({})",
+                        "circuit of {model} opens for {:.1} s: {}",
                         open_for.as_secs_f64(),
-                        reason.as_str()
+                        match reason {
+                            OpenReason::Consecutive => "failures in a row",
+                            OpenReason::Probe => "the probe failed",
+                            other => other.as_str(),
+                        }
                     ),
                     CircuitChange::HalfOpened => {
                         format!("circuit of {model} lets one probe through")
                     }
-                    CircuitChange::Closed => format!("circuit of {model} closes: it answers again"),
+                    CircuitChange::Closed => format!(
+                        "circuit of {model} closes: it answers again, its load returns step by step"
+                    ),
                     other => format!("circuit of {model}: {other:?}"),
                 });
                 self.transitions.fetch_add(1, Relaxed)

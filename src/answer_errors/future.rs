@@ -10,6 +10,7 @@ use std::{
 pin_project! {
     /// The answer to come. See the [module docs](super).
     #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
     pub struct AnswerErrorsFuture<F> {
         #[pin]
         state: State<F>,

@@ -5,13 +5,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
 pin_project! {
     /// The inner service's body, or bytes in its place. Its length is known where theirs is.
-    #[derive(Debug)]
+    ///
+    /// `Debug` prints lengths only, since answers hold what was said to people.
     pub struct AnswerBody<B> {
         #[pin]
         source: Source<B>,
@@ -20,7 +22,6 @@ pin_project! {
 
 pin_project! {
     #[project = SourceProj]
-    #[derive(Debug)]
     enum Source<B> {
         Inner { #[pin] body: B },
         // Never empty.
@@ -84,6 +85,18 @@ where
     }
 }
 
+impl<B> fmt::Debug for AnswerBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = match &self.source {
+            Source::Inner { .. } => None,
+            Source::Own { bytes } => Some(bytes.as_ref().map_or(0, Bytes::len)),
+        };
+        f.debug_struct("AnswerBody")
+            .field("own", &own)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +118,12 @@ mod tests {
             assert_eq!(body.size_hint().exact(), Some(0));
             assert!(body.frame().await.is_none());
         }
+    }
+
+    #[test]
+    fn debug_prints_no_text() {
+        let body = Either::own(Bytes::from("my diary"));
+        assert_eq!(format!("{body:?}"), "AnswerBody { own: Some(8), .. }");
     }
 
     #[tokio::test]

@@ -193,7 +193,12 @@ where
                 let error = error.into();
                 if let Some(watch) = this.watch.take() {
                     let kind = Failure::find(&*error).map(|failure| failure.kind);
-                    watch.tell(Ending::Failed(kind.unwrap_or(FailureKind::Truncated)));
+                    let ending = match watch.end.as_ref().and_then(End::get) {
+                        // What breaks behind `message_stop` is the connection, not the answer.
+                        Some(Ended::Complete) => Ending::Complete,
+                        _ => Ending::Failed(kind.unwrap_or(FailureKind::Truncated)),
+                    };
+                    watch.tell(ending);
                 }
                 return Poll::Ready(Some(Err(error)));
             }
@@ -306,6 +311,36 @@ mod tests {
             drop(body);
             assert_eq!(log.all(), [ending]);
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_behind_message_stop_had_a_complete_answer() {
+        let log = Log::default();
+        let frames: [Result<_, BoxError>; 2] = [
+            Ok(Frame::data(Bytes::from(
+                "event: message_stop\ndata: {}\n\n",
+            ))),
+            Err("reset".into()),
+        ];
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let mut body = guarded(body, "text/event-stream", &log);
+        while body.frame().await.is_some() {}
+        assert_eq!(log.all(), [Ending::Complete]);
+    }
+
+    #[tokio::test]
+    async fn an_encoded_stream_is_not_scanned() {
+        let log = Log::default();
+        let response = Response::builder()
+            .header("content-type", "text/event-stream")
+            .header("content-encoding", "gzip")
+            .body(Full::new(Bytes::from("gzip")))
+            .unwrap();
+        let result = Ok(response);
+        let verdict = Verdict::of(&result);
+        let guarded = guard_response(result, Some(Watch::new(log.clone())), &verdict).unwrap();
+        guarded.into_body().collect().await.unwrap();
+        assert_eq!(log.all(), [Ending::Complete]);
     }
 
     #[tokio::test]

@@ -18,9 +18,10 @@ pub(crate) struct EndScan {
 }
 
 impl EndScan {
-    /// A scan, where the answer is a stream of events.
+    /// A scan, where the answer is a stream of events that can be read.
     pub(crate) fn of(headers: &HeaderMap, end: End) -> Option<Self> {
-        headers::is_event_stream(headers).then(|| Self {
+        let readable = headers::is_event_stream(headers) && !headers::is_encoded(headers);
+        readable.then(|| Self {
             splitter: Splitter::new(),
             end,
             head: Response::new(()).into_parts().0,

@@ -26,6 +26,7 @@ use super::{
 
 pin_project! {
     /// The future of [`Bulkhead`](super::Bulkhead).
+    #[must_use = "futures do nothing unless polled"]
     pub struct BulkheadFuture<S, B>
     where
         S: Service<Request<B>>,

@@ -83,6 +83,21 @@ impl BulkheadLayer {
         }
     }
 
+    /// With the compartments of another layer, resized to the settings of this one. See [`Rooms::adopting`].
+    pub(crate) fn adopt(mut self, old: &Self) -> Self {
+        if let (Some(new), Some(old)) = (&mut self.parts, &old.parts) {
+            let Settings {
+                features,
+                default,
+                pinned,
+                observers,
+            } = &new.settings;
+            let rooms = Rooms::adopting(features, *default, pinned, &old.shared.rooms);
+            new.shared = Arc::new(Shared::new(rooms, observers.clone()));
+        }
+        self
+    }
+
     /// No compartments: calls and answers pass through.
     pub(crate) fn off() -> Self {
         Self { parts: None }
@@ -109,6 +124,12 @@ impl BulkheadLayer {
                 settings.features.insert(feature, compartment);
             }
         })
+    }
+
+    /// No compartments but the default one.
+    #[cfg(feature = "config")]
+    pub(crate) fn without_features(self) -> Self {
+        self.with(|settings| settings.features.clear())
     }
 
     /// The compartment of calls that name no feature or an unknown one, per model. Default: 64 in flight, a line of 128,

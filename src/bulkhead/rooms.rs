@@ -25,16 +25,16 @@ pub(super) const OTHER_MODELS: &str = "*";
 /// All compartments of a layer.
 #[derive(Debug)]
 pub(super) struct Rooms {
-    features: BTreeMap<Feature, Floor>,
-    default: Floor,
+    features: BTreeMap<Feature, Arc<Floor>>,
+    default: Arc<Floor>,
     default_feature: Feature,
     no_model: Arc<str>,
-    unknown: AtomicU64,
+    unknown: Arc<AtomicU64>,
 }
 
 /// What a call is told of where it belongs.
-pub(super) struct Room<'a> {
-    pub(super) settings: &'a Compartment,
+pub(super) struct Room {
+    pub(super) wait: Duration,
     pub(super) queue: Arc<Queue>,
     /// False: the call named a feature that has no compartment.
     pub(super) known: bool,
@@ -54,23 +54,42 @@ impl Rooms {
             default: Floor::new(default, pinned.clone()),
             default_feature: Feature::default(),
             no_model: "".into(),
-            unknown: AtomicU64::new(0),
+            unknown: Arc::default(),
         }
     }
 
+    /// As [`new`](Self::new), with the compartments of `old` that are still wanted, resized: a call under way keeps its
+    /// seat, and counts. Those of a feature that is gone end with the calls that have seats there.
+    pub(super) fn adopting(
+        features: &BTreeMap<Feature, Compartment>,
+        default: Compartment,
+        pinned: &Arc<HashSet<Arc<str>>>,
+        old: &Self,
+    ) -> Self {
+        let mut rooms = Self::new(features, default, pinned);
+        rooms.unknown = old.unknown.clone();
+        rooms.default = old.default.clone();
+        rooms.default.reconfigure(default, pinned.clone());
+        for (feature, floor) in &mut rooms.features {
+            if let (Some(kept), Some(settings)) = (old.features.get(feature), features.get(feature))
+            {
+                *floor = kept.clone();
+                floor.reconfigure(*settings, pinned.clone());
+            }
+        }
+        rooms
+    }
+
     /// The compartment of a call; counts the call where its feature has none.
-    pub(super) fn room(&self, feature: &Feature, model: &Arc<str>) -> Room<'_> {
+    pub(super) fn room(&self, feature: &Feature, model: &Arc<str>) -> Room {
         let named = self.features.get(feature);
         let known = named.is_some() || *feature == self.default_feature;
         if !known {
             self.unknown.fetch_add(1, Ordering::Relaxed);
         }
         let floor = named.unwrap_or(&self.default);
-        Room {
-            settings: &floor.settings,
-            queue: floor.queue(model),
-            known,
-        }
+        let (queue, wait) = floor.queue(model);
+        Room { wait, queue, known }
     }
 
     /// The feature and the model of a call, as far as it has them: without a model it shares the compartment of all such
@@ -110,8 +129,6 @@ impl Rooms {
 /// The compartments of one feature.
 #[derive(Debug)]
 struct Floor {
-    settings: Compartment,
-    pinned: Arc<HashSet<Arc<str>>>,
     state: Mutex<State>,
     /// For models that have no compartment of their own: all are busy and the map is full, or the name is too long.
     others: Arc<Queue>,
@@ -120,75 +137,63 @@ struct Floor {
 #[derive(Debug)]
 struct State {
     /// As built, or as resized since.
-    limit: usize,
+    settings: Compartment,
+    pinned: Arc<HashSet<Arc<str>>>,
     models: HashMap<Arc<str>, Arc<Queue>>,
     /// Entries that may be given up for another model.
     unpinned: usize,
 }
 
 impl Floor {
-    fn new(settings: Compartment, pinned: Arc<HashSet<Arc<str>>>) -> Self {
-        Self {
-            settings,
-            pinned,
+    fn new(settings: Compartment, pinned: Arc<HashSet<Arc<str>>>) -> Arc<Self> {
+        Arc::new(Self {
             state: Mutex::new(State {
-                limit: settings.limit(),
+                settings,
+                pinned,
                 models: HashMap::new(),
                 unpinned: 0,
             }),
             others: Queue::new(settings.limit(), settings.queue()),
-        }
+        })
     }
 
-    fn queue(&self, model: &Arc<str>) -> Arc<Queue> {
-        if model.len() > MAX_NAME {
-            return self.others.clone();
-        }
+    /// The compartment of a model, and how long a call waits for a seat in it.
+    fn queue(&self, model: &Arc<str>) -> (Arc<Queue>, Duration) {
         let mut state = lock(&self.state);
-        if let Some(queue) = state.models.get(model) {
-            return queue.clone();
-        }
-        let pinned = self.pinned.contains(model);
-        if !pinned {
-            if state.unpinned >= MAX_MODELS && !self.evict(&mut state) {
-                return self.others.clone();
-            }
-            state.unpinned += 1;
-        }
-        let queue = Queue::new(state.limit, self.settings.with_limit(state.limit).queue());
-        state.models.insert(model.clone(), queue.clone());
-        queue
-    }
-
-    /// Gives up a compartment that nobody holds a seat or a place in. Both hold the queue, as does a call on its way to
-    /// one, and only this map under its lock hands out new holds: a count of one stays one.
-    fn evict(&self, state: &mut State) -> bool {
-        let idle = state
-            .models
-            .iter()
-            .find(|(model, queue)| Arc::strong_count(queue) == 1 && !self.pinned.contains(*model))
-            .map(|(model, _)| model.clone());
-        let Some(idle) = idle else { return false };
-        state.models.remove(&idle);
-        state.unpinned -= 1;
-        true
+        let queue = state.queue(model).unwrap_or_else(|| self.others.clone());
+        (queue, state.settings.wait())
     }
 
     fn resize(&self, limit: usize) {
-        let resized = self.settings.with_limit(limit);
+        self.change(|state| state.settings = state.settings.with_limit(limit));
+    }
+
+    fn reconfigure(&self, settings: Compartment, pinned: Arc<HashSet<Arc<str>>>) {
+        self.change(|state| {
+            state.settings = settings;
+            state.pinned = pinned;
+            let unpinned = state
+                .models
+                .keys()
+                .filter(|model| !state.pinned.contains(*model));
+            state.unpinned = unpinned.count();
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let queues: Vec<_> = {
             let mut state = lock(&self.state);
-            state.limit = resized.limit();
+            change(&mut state);
             let queues = state
                 .models
                 .values()
                 .chain([&self.others])
                 .cloned()
                 .collect();
-            // Under the lock, so that two resizes at once leave the same limit everywhere.
+            // Under the lock, so that two changes at once leave the same limit everywhere.
             for queue in &queues {
                 let queue: &Arc<Queue> = queue;
-                queue.set_limits(resized.limit(), resized.queue());
+                queue.set_limits(state.settings.limit(), state.settings.queue());
             }
             queues
         };
@@ -198,12 +203,11 @@ impl Floor {
     }
 
     fn snapshot(&self, feature: &Feature, into: &mut Vec<CompartmentSnapshot>) {
-        let mut queues: Vec<_> = {
+        let (mut queues, wait): (Vec<_>, _) = {
             let state = lock(&self.state);
             let queues = state.models.iter();
-            queues
-                .map(|(model, queue)| (model.clone(), queue.clone()))
-                .collect()
+            let queues = queues.map(|(model, queue)| (model.clone(), queue.clone()));
+            (queues.collect(), state.settings.wait())
         };
         queues.sort_by(|(a, _), (b, _)| a.cmp(b));
         let others = self.others.counts();
@@ -219,9 +223,44 @@ impl Floor {
                 in_flight: counts.in_flight,
                 queued: counts.queued,
                 queue_limit: counts.queue_limit,
-                wait: self.settings.wait(),
+                wait,
             }
         }));
+    }
+}
+
+impl State {
+    /// `None`: the model has no compartment of its own.
+    fn queue(&mut self, model: &Arc<str>) -> Option<Arc<Queue>> {
+        if model.len() > MAX_NAME {
+            return None;
+        }
+        if let Some(queue) = self.models.get(model) {
+            return Some(queue.clone());
+        }
+        if !self.pinned.contains(model) {
+            if self.unpinned >= MAX_MODELS && !self.evict() {
+                return None;
+            }
+            self.unpinned += 1;
+        }
+        let queue = Queue::new(self.settings.limit(), self.settings.queue());
+        self.models.insert(model.clone(), queue.clone());
+        Some(queue)
+    }
+
+    /// Gives up a compartment that nobody holds a seat or a place in. Both hold the queue, as does a call on its way to
+    /// one, and only this map under its lock hands out new holds: a count of one stays one.
+    fn evict(&mut self) -> bool {
+        let idle = self
+            .models
+            .iter()
+            .find(|(model, queue)| Arc::strong_count(queue) == 1 && !self.pinned.contains(*model))
+            .map(|(model, _)| model.clone());
+        let Some(idle) = idle else { return false };
+        self.models.remove(&idle);
+        self.unpinned -= 1;
+        true
     }
 }
 

@@ -79,6 +79,28 @@ impl MemoryCache {
         self
     }
 
+    /// With the answers of another store: the same store, where its bounds are the same, else a copy of what they let in.
+    /// An answer is as old as it was.
+    pub(crate) fn adopt(mut self, old: &Self) -> Self {
+        if (self.max_bytes, self.ttl) == (old.max_bytes, old.ttl) {
+            self.entries = old.entries.clone();
+            return self;
+        }
+        let now = Instant::now();
+        for (key, entry) in &old.entries {
+            let age = now.saturating_duration_since(entry.stored_at);
+            if self.takes(&entry.answer) && age < self.ttl {
+                self.entries.insert(*key, entry);
+            }
+        }
+        self.entries.run_pending_tasks();
+        self
+    }
+
+    fn takes(&self, answer: &CachedAnswer) -> bool {
+        u32::try_from(answer.body.len()).is_ok_and(|len| len <= self.max_entry_bytes)
+    }
+
     /// How many answers are kept now.
     pub fn len(&self) -> u64 {
         self.entries.run_pending_tasks();
@@ -133,8 +155,7 @@ impl ResponseCache for MemoryCache {
     }
 
     fn put(&self, query: &CacheQuery, answer: CachedAnswer) {
-        let fits = u32::try_from(answer.body.len()).is_ok_and(|len| len <= self.max_entry_bytes);
-        if !fits || self.ttl.is_zero() {
+        if !self.takes(&answer) || self.ttl.is_zero() {
             return;
         }
         let stored_at = Instant::now();

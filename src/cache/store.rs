@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::{fmt, pin::Pin, time::Duration};
 
 /// A store of answers, object-safe: give it to
-/// [`DegradeLayer::with_cache`](crate::degrade::DegradeLayer::with_cache) as an `Arc<dyn ResponseCache>`.
+/// `DegradeLayer::with_cache` (feature `cache`) as an `Arc<dyn ResponseCache>`.
 ///
 /// Several services share one store. A store that fails or panics harms no call: the answer is merely not there.
 pub trait ResponseCache: fmt::Debug + Send + Sync {

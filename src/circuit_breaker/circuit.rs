@@ -34,6 +34,10 @@ impl Circuit {
         &self.model
     }
 
+    pub(crate) fn reconfigure(&self, rules: Arc<Rules>) {
+        lock(&self.machine).reconfigure(rules);
+    }
+
     pub(crate) fn admit(&self, ask: &Ask) -> (Admission, [Option<CircuitChange>; 2]) {
         lock(&self.machine).admit(ask)
     }
@@ -71,6 +75,15 @@ impl Circuit {
 
     pub(crate) fn reset(&self, now: Instant) -> CircuitChange {
         lock(&self.machine).reset(now)
+    }
+
+    /// How long it is open from `now`, if it is.
+    pub(crate) fn open_for(&self, now: Instant) -> Option<Duration> {
+        lock(&self.machine).open_for(now)
+    }
+
+    pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
+        lock(&self.machine).is_forgettable(now)
     }
 
     pub(crate) fn state(&self) -> CircuitState {

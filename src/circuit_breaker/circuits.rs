@@ -1,11 +1,11 @@
 //! One circuit per model, in a map that outside input cannot fill.
 //!
 //! Model ids come with requests. Those that a chain names are pinned and never leave; of the others the one that was
-//! used longest ago makes room, if it is closed and no call is under way in it. Where there is none such, and for ids
+//! used longest ago makes room, if no call is under way in it and it is closed, or open and long since not asked for. Where there is none such, and for ids
 //! longer than any model's, all share one circuit: a flood of invented ids can neither evict an open circuit nor grow
 //! the map.
 
-use super::{circuit::Circuit, policy::Policy, state::CircuitState};
+use super::{circuit::Circuit, policy::Policy, rules::Rules};
 use crate::{
     call::Feature,
     sync::{Mutex, lock},
@@ -29,6 +29,8 @@ pub(crate) struct Circuits(Mutex<Map>);
 struct Map {
     models: HashMap<Arc<str>, Entry>,
     others: Option<Arc<Circuit>>,
+    /// Those of the last [`reconfigure`](Circuits::reconfigure): they hold also for calls that began under older ones.
+    rules: Option<Arc<Rules>>,
     /// Those in `models` that are not pinned.
     loose: usize,
     uses: u64,
@@ -49,8 +51,9 @@ impl Circuits {
             return circuit;
         }
         let pinned = policy.pinned.contains(model);
-        if !pinned && (model.len() > LONGEST_ID || !map.make_room(policy.max_models)) {
-            let new = || Circuit::new(OTHERS.into(), Arc::clone(&policy.rules), now);
+        if !pinned && (model.len() > LONGEST_ID || !map.make_room(policy.max_models, now)) {
+            let rules = map.rules(policy);
+            let new = || Circuit::new(OTHERS.into(), rules, now);
             let others = map.others.get_or_insert_with(|| Arc::new(new()));
             return Arc::clone(others);
         }
@@ -62,6 +65,22 @@ impl Circuits {
         let mut map = lock(&self.0);
         map.touch(model)
             .unwrap_or_else(|| map.insert(model, true, policy, now))
+    }
+
+    /// Goes on by the rules and the pinned models of another policy.
+    pub(crate) fn reconfigure(&self, policy: &Policy) {
+        let mut map = lock(&self.0);
+        map.rules = Some(Arc::clone(&policy.rules));
+        let mut loose = 0;
+        for (model, entry) in &mut map.models {
+            entry.pinned = policy.pinned.contains(model);
+            loose += usize::from(!entry.pinned);
+            entry.circuit.reconfigure(Arc::clone(&policy.rules));
+        }
+        map.loose = loose;
+        if let Some(others) = &map.others {
+            others.reconfigure(Arc::clone(&policy.rules));
+        }
     }
 
     /// The circuit of `model`, if it has one.
@@ -85,6 +104,10 @@ impl Circuits {
 }
 
 impl Map {
+    fn rules(&self, policy: &Policy) -> Arc<Rules> {
+        Arc::clone(self.rules.as_ref().unwrap_or(&policy.rules))
+    }
+
     fn touch(&mut self, model: &str) -> Option<Arc<Circuit>> {
         self.uses += 1;
         let entry = self.models.get_mut(model)?;
@@ -99,7 +122,7 @@ impl Map {
         policy: &Policy,
         now: Instant,
     ) -> Arc<Circuit> {
-        let rules = Arc::clone(&policy.rules);
+        let rules = self.rules(policy);
         let circuit = Arc::new(Circuit::new(Arc::clone(model), rules, now));
         self.loose += usize::from(!pinned);
         let entry = Entry {
@@ -112,14 +135,14 @@ impl Map {
     }
 
     /// Makes room for one more that is not pinned; false where there is none.
-    fn make_room(&mut self, max: usize) -> bool {
+    fn make_room(&mut self, max: usize, now: Instant) -> bool {
         if self.loose < max {
             return true;
         }
         let oldest = self
             .models
             .values()
-            .filter(|entry| !entry.pinned && entry.is_idle())
+            .filter(|entry| !entry.pinned && entry.is_idle(now))
             .min_by_key(|entry| entry.last_use)
             .map(|entry| Arc::clone(entry.circuit.model()));
         let made = oldest.is_some_and(|model| self.models.remove(&model).is_some());
@@ -129,15 +152,37 @@ impl Map {
 }
 
 impl Entry {
-    /// Closed, and held by nobody else: holders are only made under the lock of the map.
-    fn is_idle(&self) -> bool {
-        Arc::strong_count(&self.circuit) == 1 && self.circuit.state() == CircuitState::Closed
+    /// Held by nobody else, and nothing is lost with it: holders are only made under the lock of the map.
+    fn is_idle(&self, now: Instant) -> bool {
+        Arc::strong_count(&self.circuit) == 1 && self.circuit.is_forgettable(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::circuit_breaker::{
+        evidence::Outcome,
+        machine::{Admission, Ask},
+        state::CircuitState,
+    };
+    use std::time::Duration;
+
+    const FAILURE: Outcome = Outcome::Failure {
+        slow: false,
+        timeout: false,
+        cut: false,
+        in_run: true,
+    };
+
+    fn ask(now: Instant) -> Ask {
+        Ask {
+            now,
+            jitter: 0.0,
+            patience: Duration::ZERO,
+            divertible: false,
+        }
+    }
 
     fn policy(max_models: usize) -> Policy {
         Policy {
@@ -185,6 +230,30 @@ mod tests {
         }
         assert_eq!(circuits.all().len(), 3);
         assert_eq!(&*name("sonnet", &circuits, &policy), "sonnet");
+    }
+
+    /// Or each outage would take the places of models that are never asked for again.
+    #[test]
+    fn an_open_circuit_makes_room_once_nobody_has_asked_for_it_for_long() {
+        let (circuits, policy) = (Circuits::default(), policy(1));
+        let now = Instant::now();
+        let old = circuits.get(&"old".into(), &policy, now);
+        for second in 0..5 {
+            let at = now + Duration::from_secs(second);
+            let (admission, _) = old.admit(&ask(at));
+            let Admission::Pass(pass) = admission else {
+                panic!("{admission:?}")
+            };
+            old.record(pass, FAILURE, at, 0.0);
+        }
+        assert_eq!(old.state(), CircuitState::Open);
+        drop(old);
+        let opened = now + Duration::from_secs(4);
+        for (seconds, name) in [(60 + 300, OTHERS), (60 + 301, "new")] {
+            let later = opened + Duration::from_secs(seconds);
+            let circuit = circuits.get(&"new".into(), &policy, later);
+            assert_eq!(&**circuit.model(), name, "after {seconds} s");
+        }
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl Evidence {
         }
     }
 
+    /// Goes on by other rules.
+    pub(crate) fn reconfigure(&mut self, rules: &Rules) {
+        self.window = self.window.resized(rules.window);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.window.clear();
         self.failures.clear();

@@ -21,6 +21,7 @@ type Answer<RB> = Result<Response<GuardedBody<RB, AttemptGuard>>, BoxError>;
 pin_project! {
     /// The future of [`CircuitBreaker`](super::CircuitBreaker).
     #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
     pub struct BreakerFuture<F> {
         #[pin]
         state: State<F>,

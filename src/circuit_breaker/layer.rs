@@ -39,6 +39,16 @@ impl CircuitBreakerLayer {
         }
     }
 
+    /// With the circuits and cool-downs of another layer, which go on by the settings of this one.
+    pub(crate) fn adopt(mut self, old: &Self) -> Self {
+        if !self.off && !old.off {
+            self.shared.circuits = Arc::clone(&old.shared.circuits);
+            self.shared.cooldowns = Arc::clone(&old.shared.cooldowns);
+            self.shared.circuits.reconfigure(&self.shared.policy);
+        }
+        self
+    }
+
     /// Finds settings that cannot work.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         if self.off {
@@ -53,7 +63,8 @@ impl CircuitBreakerLayer {
     }
 
     /// Consecutive failures that open a circuit. Default 5, at most 1,000. Only the success of a call that started after
-    /// the first of them ends the row.
+    /// the first of them ends the row, and they open nothing while the row is younger than
+    /// [`with_consecutive_span`](Self::with_consecutive_span): a test that fails at once and often sets that to zero.
     #[must_use]
     pub fn with_consecutive(self, failures: NonZeroU32) -> Self {
         self.rules(|rules| rules.consecutive.limit = failures.get())

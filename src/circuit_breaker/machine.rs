@@ -90,6 +90,12 @@ impl Machine {
         }
     }
 
+    /// Goes on by other rules. What was counted stays, and what is open stays open as long as it was told.
+    pub(crate) fn reconfigure(&mut self, rules: Arc<Rules>) {
+        self.evidence.reconfigure(&rules);
+        self.rules = rules;
+    }
+
     /// Decides about a call, and tells what changed in doing so: an overdue probe may first have re-opened the circuit,
     /// and then half-opened it once more.
     pub(crate) fn admit(&mut self, ask: &Ask) -> (Admission, [Option<CircuitChange>; 2]) {
@@ -220,6 +226,18 @@ impl Machine {
             State::ForcedOpen => Some(self.rules.cooldown),
             State::Closed(_) | State::HalfOpen(_) | State::Disabled => None,
         }
+    }
+
+    /// Whether nothing is lost with it: it is closed, or nobody has asked for longer than its longest cool-down since its
+    /// next probe was due.
+    pub(crate) fn is_forgettable(&self, now: Instant) -> bool {
+        let due = match &self.state {
+            State::Closed(_) => return true,
+            State::Open { until } => *until,
+            State::HalfOpen(_) => self.since,
+            State::ForcedOpen | State::Disabled => return false,
+        };
+        now.saturating_duration_since(due) > self.rules.max_cooldown
     }
 
     /// What there is to see of it.

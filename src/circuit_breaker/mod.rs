@@ -42,7 +42,7 @@
 //! 5 min (and its fifth). A probe that was
 //! dropped early, or that ended in nothing, returns its permit, and the next call probes. One without a verdict after 30 s
 //! (or after the time its call may take to commit, where that is longer) opens the circuit again. After closing, the load
-//! comes back in steps over 30 s, but only calls that have another model are held back. Results of calls admitted before
+//! comes back in steps over 30 s, but only calls that have another model are held back (and come back, if that one fails). Results of calls admitted before
 //! the circuit last opened are ignored. No timer runs: what is due happens when the next call comes.
 //!
 //! # One tenant's limits

@@ -66,6 +66,15 @@ impl Policy {
             ("circuit_breaker.window", rules.window),
             ("circuit_breaker.cooldown", rules.cooldown),
             ("circuit_breaker.probe_timeout", rules.probe_timeout),
+            (
+                "circuit_breaker.consecutive_within",
+                rules.consecutive.within,
+            ),
+            ("circuit_breaker.own_timeouts", rules.timeouts.within),
+            (
+                "circuit_breaker.slow_calls",
+                rules.slow.map_or(Duration::MAX, |(threshold, _)| threshold),
+            ),
         ] {
             if value.is_zero() {
                 return Err(BuildError::new(field, "0s", "longer than 0s"));

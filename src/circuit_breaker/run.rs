@@ -66,3 +66,25 @@ impl Run {
 fn since(now: Instant, then: Instant) -> std::time::Duration {
     now.saturating_duration_since(then)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn failures_exactly_as_far_apart_as_they_may_be_are_one_run() {
+        let rule = RunRule {
+            limit: 2,
+            within: Duration::from_secs(60),
+            span: Duration::ZERO,
+        };
+        let start = Instant::now();
+        for (millis, long_enough) in [(60_000, true), (60_001, false)] {
+            let mut run = Run::default();
+            assert!(!run.push(start, 0, rule));
+            let then = start + Duration::from_millis(millis);
+            assert_eq!(run.push(then, 1, rule), long_enough, "{millis} ms");
+        }
+    }
+}

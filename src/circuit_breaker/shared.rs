@@ -71,7 +71,9 @@ impl Shared {
                 _ => KeptAway::CoolingDown,
             };
             self.tell_kept_away(call, model, reason);
-            return Entry::Rejected(cooling_down(wait, model, now, jitter));
+            let mut failure = cooling_down(wait, model, now, jitter);
+            self.mark_if_open_longer(&mut failure, model, now);
+            return Entry::Rejected(failure);
         }
         let circuit = self.circuits.get(model, &self.policy, now);
         let patience = self.patience(call);
@@ -100,13 +102,23 @@ impl Shared {
             }
             Admission::Divert(wait) => {
                 let why = "the load comes back step by step, and there is another model";
+                let wait = Some(wait);
+                let mut failure = Rejection::failure(FailureKind::CircuitOpen, model, why, wait);
+                failure.mark_diverted();
                 self.tell_kept_away(call, model, KeptAway::Ramp);
-                Entry::Rejected(Rejection::failure(
-                    FailureKind::CircuitOpen,
-                    model,
-                    why,
-                    Some(wait),
-                ))
+                Entry::Rejected(failure)
+            }
+        }
+    }
+
+    /// A cool-down that ends before the circuit may be asked is not worth a wait.
+    fn mark_if_open_longer(&self, failure: &mut Failure, model: &str, now: Instant) {
+        let circuit = self.circuits.find(model);
+        let open_for = circuit.and_then(|circuit| circuit.open_for(now));
+        if let (Some(open_for), Some(rest)) = (open_for, failure.retry_after) {
+            if open_for > rest {
+                failure.retry_after = Some(open_for);
+                failure.mark_open(open_for);
             }
         }
     }

@@ -60,6 +60,23 @@ impl Window {
         }
     }
 
+    /// The same outcomes in a window of another length.
+    pub(crate) fn resized(&self, length: Duration) -> Self {
+        let mut new = Self::new(self.start, length);
+        if new.width == self.width {
+            new.buckets = self.buckets;
+            return new;
+        }
+        for bucket in &self.buckets {
+            let age = u64::try_from(self.width.saturating_mul(bucket.period.into()));
+            let at = age.ok().map(Duration::from_nanos);
+            if let Some(at) = at.and_then(|age| self.start.checked_add(age)) {
+                new.add(at, bucket.counts);
+            }
+        }
+        new
+    }
+
     pub(crate) fn clear(&mut self) {
         self.buckets = [Bucket::default(); BUCKETS];
     }
@@ -130,6 +147,23 @@ mod tests {
     }
 
     #[test]
+    fn outcomes_stay_when_the_window_gets_another_length() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut window = Window::new(start, Duration::from_secs(60));
+        for second in [5, 30, 59] {
+            window.add(at(second), FAILURE);
+        }
+        for (length, failures) in [(1, 1), (30, 2), (60, 3), (600, 3)] {
+            let resized = window.resized(Duration::from_secs(length));
+            assert_eq!(resized.counts(at(59)).failures, failures, "{length} s");
+        }
+        let longer = window.resized(Duration::from_secs(600));
+        assert_eq!(longer.counts(at(300)).failures, 3);
+        assert_eq!(longer.counts(at(900)).failures, 0);
+    }
+
+    #[test]
     fn a_jump_of_the_clock_empties_it_without_overflow() {
         let start = Instant::now();
         let mut window = Window::new(start, Duration::from_nanos(0));
@@ -156,6 +190,7 @@ mod tests {
     }
 
     proptest! {
+        // Case 6.
         #[test]
         fn it_equals_a_recount_of_all_outcomes(
             script in prop::collection::vec((0_u64..5_000, any::<bool>(), any::<bool>()), 1..200),

@@ -1,6 +1,6 @@
 //! The judge: which kind an answer is.
 
-use super::{End, Failure, FailureKind, Retry, Verdict};
+use super::{End, Failure, FailureKind, Retry, TransportKind, Verdict, transport};
 use crate::claude::{
     error::{ErrorBody, ErrorType},
     headers,
@@ -11,6 +11,41 @@ use std::{error::Error, fmt::Debug, time::SystemTime};
 /// Judges answers. Object-safe: give your own as an `Arc<dyn Classify>` to
 /// [`CommitLayer`](crate::commit::CommitLayer) or to the builder, and ask [`ClaudeClassifier`] for what you do not
 /// override.
+///
+/// ```
+/// use http::response::Parts;
+/// use std::{error::Error, sync::Arc};
+/// use tower_claude::{Failure, FailureKind, Resilience, Verdict};
+/// use tower_claude::classify::{Classify, ClaudeClassifier};
+///
+/// /// A gateway whose 418 means that Claude is overloaded.
+/// #[derive(Debug, Default)]
+/// struct Gateway(ClaudeClassifier);
+///
+/// impl Classify for Gateway {
+///     fn head(&self, head: &Parts) -> Verdict {
+///         if head.status == 418 {
+///             return Verdict::Failed(Failure::new(FailureKind::Overloaded));
+///         }
+///         self.0.head(head)
+///     }
+///
+///     fn body(&self, head: &Parts, start: &[u8]) -> Verdict {
+///         if head.status == 418 {
+///             return self.head(head);
+///         }
+///         self.0.body(head, start)
+///     }
+///
+///     fn error(&self, error: &(dyn Error + 'static)) -> Failure {
+///         self.0.error(error)
+///     }
+/// }
+///
+/// let stack = Resilience::builder().classifier(Arc::new(Gateway::default())).build()?;
+/// # drop(stack);
+/// # Ok::<(), tower_claude::BuildError>(())
+/// ```
 pub trait Classify: Debug + Send + Sync {
     /// Judges by the head alone. The [`End`] of a [`Verdict::Committed`] from here is not read: Commit makes the one that
     /// travels.
@@ -26,8 +61,13 @@ pub trait Classify: Debug + Send + Sync {
 
 /// The table of the [module docs](super), for Claude's API and the platforms that offer it.
 ///
-/// A [`Failure`] inside an error of the client, however deep, is that failure; any other error is
-/// [`Transport`](FailureKind::Transport).
+/// A [`Failure`] inside an error of the client, however deep, is that failure. A time limit of the client's own that ran out
+/// before the answer came (reqwest's `timeout` and `read_timeout`, tokio's `timeout`) is [`Timeout`](FailureKind::Timeout),
+/// as ours are: the model kept the call waiting, and another attempt would wait as long. Any other error is
+/// [`Transport`](FailureKind::Transport), also a connect timeout and a connection that has gone silent: those say nothing of
+/// the model, and another connection may well work. [`Failure::transport`] tells which it was.
+///
+/// Made by [`default`](Self::default).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClaudeClassifier;
@@ -65,9 +105,18 @@ impl Classify for ClaudeClassifier {
     }
 
     fn error(&self, error: &(dyn Error + 'static)) -> Failure {
-        Failure::find(error)
-            .cloned()
-            .unwrap_or_else(|| Failure::new(FailureKind::Transport))
+        if let Some(failure) = Failure::find(error) {
+            return failure.clone();
+        }
+        let failure = Failure::new(if transport::ran_out_of_time(error) {
+            FailureKind::Timeout
+        } else {
+            FailureKind::Transport
+        });
+        match TransportKind::of(error) {
+            Some(kind) => failure.with_transport(kind),
+            None => failure,
+        }
     }
 }
 

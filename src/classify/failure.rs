@@ -1,127 +1,9 @@
 //! A failed call: what kind, what it says of waiting, who said so.
 
+use super::kind::{FailureKind, Retry};
+use super::transport::{TransportKind, sources};
 use http::StatusCode;
 use std::{error::Error, fmt, sync::Arc, time::Duration};
-
-/// What failed. See the [table](super) for what follows from each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum FailureKind {
-    /// Claude has no capacity for this model now.
-    Overloaded,
-    /// An internal error, at Claude or at its edge.
-    ServerError,
-    /// No answer in time.
-    Timeout,
-    /// The connection failed before an answer was committed.
-    Transport,
-    /// A committed answer did not come to its end.
-    Truncated,
-    /// The caller's own rate limit.
-    RateLimited,
-    /// The caller's own spend limit, or no credit.
-    SpendLimit,
-    /// The model does not exist, or no longer.
-    ModelGone,
-    /// The request was refused: the caller's mistake.
-    Refused,
-    /// Not sent: the model cools down after a 429.
-    CoolingDown,
-    /// Not sent: the model's circuit is open.
-    CircuitOpen,
-    /// Not sent: no place in the compartment.
-    BulkheadFull,
-    /// The call's deadline passed.
-    DeadlineExceeded,
-    /// The caller dropped the call.
-    Cancelled,
-}
-
-impl FailureKind {
-    /// Every kind, in the order of the table.
-    pub const ALL: [Self; 14] = [
-        Self::Overloaded,
-        Self::ServerError,
-        Self::Timeout,
-        Self::Transport,
-        Self::Truncated,
-        Self::RateLimited,
-        Self::SpendLimit,
-        Self::ModelGone,
-        Self::Refused,
-        Self::CoolingDown,
-        Self::CircuitOpen,
-        Self::BulkheadFull,
-        Self::DeadlineExceeded,
-        Self::Cancelled,
-    ];
-
-    /// The name in headers, logs and metrics: `overloaded`, `circuit_open` …
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Overloaded => "overloaded",
-            Self::ServerError => "server_error",
-            Self::Timeout => "timeout",
-            Self::Transport => "transport",
-            Self::Truncated => "truncated",
-            Self::RateLimited => "rate_limited",
-            Self::SpendLimit => "spend_limit",
-            Self::ModelGone => "model_gone",
-            Self::Refused => "refused",
-            Self::CoolingDown => "cooling_down",
-            Self::CircuitOpen => "circuit_open",
-            Self::BulkheadFull => "bulkhead_full",
-            Self::DeadlineExceeded => "deadline_exceeded",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Whether this crate decided it without asking upstream.
-    pub fn is_local(self) -> bool {
-        matches!(
-            self,
-            Self::CoolingDown
-                | Self::CircuitOpen
-                | Self::BulkheadFull
-                | Self::DeadlineExceeded
-                | Self::Cancelled
-        )
-    }
-
-    fn retry(self) -> Retry {
-        match self {
-            Self::Overloaded
-            | Self::ServerError
-            | Self::Transport
-            | Self::RateLimited
-            | Self::CoolingDown => Retry::Yes,
-            Self::Timeout
-            | Self::Truncated
-            | Self::SpendLimit
-            | Self::ModelGone
-            | Self::Refused
-            | Self::CircuitOpen
-            | Self::BulkheadFull
-            | Self::DeadlineExceeded
-            | Self::Cancelled => Retry::Never,
-        }
-    }
-}
-
-impl fmt::Display for FailureKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The retry column of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retry {
-    Never,
-    /// One more attempt in the whole call.
-    Once,
-    Yes,
-}
 
 /// A failed call, or attempt of one: the error of every layer and the content of a failed
 /// [`Verdict`](super::Verdict).
@@ -143,9 +25,11 @@ pub struct Failure {
     pub request_id: Option<Arc<str>>,
     /// What this says in a few words; for failures of this crate's own making.
     detail: Option<&'static str>,
+    transport: Option<TransportKind>,
     retry: Retry,
     open_for: Option<Duration>,
     cut_short: bool,
+    diverted: bool,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -159,9 +43,11 @@ impl Failure {
             error_type: None,
             request_id: None,
             detail: None,
+            transport: None,
             retry: kind.retry(),
             open_for: None,
             cut_short: false,
+            diverted: false,
             source: None,
         }
     }
@@ -222,16 +108,21 @@ impl Failure {
         self
     }
 
+    /// With what a connection broke of.
+    pub(crate) fn with_transport(mut self, transport: TransportKind) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// What the connection broke of, where it was one that failed. `None` where the answer itself did, and for errors of a
+    /// client that this crate does not know.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.transport
+    }
+
     /// Finds a failure anywhere in a chain of sources, through the wrappers of other layers.
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(failure) = error.downcast_ref::<Self>() {
-                return Some(failure);
-            }
-            next = error.source();
-        }
-        None
+        sources(error).find_map(|error| error.downcast_ref())
     }
 
     /// Whether the same model may be asked again.
@@ -308,6 +199,16 @@ impl Failure {
         self.cut_short || self.kind == FailureKind::DeadlineExceeded
     }
 
+    /// The breaker's mark: the model is well, and spared because there is another one.
+    pub(crate) fn mark_diverted(&mut self) {
+        self.diverted = true;
+    }
+
+    /// Whether the model would be asked if there were no other one.
+    pub(crate) fn is_diverted(&self) -> bool {
+        self.diverted
+    }
+
     /// Outside a chain a 404 for a model is the caller's mistake: there is no other model the answer could mean.
     pub(crate) fn outside_a_chain(mut self) -> Self {
         if self.kind == FailureKind::ModelGone {
@@ -331,6 +232,16 @@ impl Failure {
             FailureKind::Refused => (400, "invalid_request_error"),
             FailureKind::Cancelled => (499, "api_error"),
         };
+        // Of an error inside a 200: the official SDKs go by the status.
+        let status = match self.error_type.as_deref() {
+            Some("authentication_error") => 401,
+            Some("billing_error") => 402,
+            Some("permission_error") => 403,
+            Some("not_found_error") => 404,
+            Some("conflict_error") => 409,
+            Some("request_too_large") => 413,
+            _ => status,
+        };
         let status = self
             .status
             .filter(|status| !status.is_success())
@@ -345,6 +256,8 @@ impl fmt::Display for Failure {
         f.write_str(self.kind.as_str())?;
         if let Some(detail) = self.detail {
             write!(f, ": {detail}")?;
+        } else if let Some(transport) = self.transport {
+            write!(f, ": {transport}")?;
         } else if let Some(status) = self.status {
             write!(f, ": {}", status.as_u16())?;
             if let Some(error_type) = &self.error_type {
@@ -432,6 +345,26 @@ mod tests {
                 .with_should_retry(None)
                 .is_retryable()
         );
+    }
+
+    #[test]
+    fn an_error_inside_a_200_is_answered_with_the_status_of_its_type() {
+        for (kind, error_type, status) in [
+            (FailureKind::Refused, "invalid_request_error", 400),
+            (FailureKind::Refused, "authentication_error", 401),
+            (FailureKind::SpendLimit, "billing_error", 402),
+            (FailureKind::Refused, "permission_error", 403),
+            (FailureKind::Refused, "not_found_error", 404),
+            (FailureKind::Refused, "conflict_error", 409),
+            (FailureKind::Refused, "request_too_large", 413),
+            (FailureKind::Overloaded, "overloaded_error", 529),
+        ] {
+            let failure = Failure::new(kind)
+                .with_status(StatusCode::OK)
+                .with_error_type(error_type);
+            let (answered, told) = failure.as_answer();
+            assert_eq!((answered.as_u16(), told), (status, error_type));
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@
 //! |---|---|---|---|---|---|
 //! | [`Overloaded`](FailureKind::Overloaded) | 529, `overloaded_error` (status or SSE event), 503 | yes | failure | yes | yes |
 //! | [`ServerError`](FailureKind::ServerError) | 500, 502, 520–524, `api_error`, 424; other 5xx without retry | yes | failure | yes | yes |
-//! | [`Timeout`](FailureKind::Timeout) | our timeouts; 408; 504 | not for ours, once for 408 and 504 | failure | yes | yes |
-//! | [`Transport`](FailureKind::Transport) | connect error, reset, cut before commit | yes | failure | yes | yes |
+//! | [`Timeout`](FailureKind::Timeout) | our timeouts, a time limit of the client; 408; 504 | not for those two, once for 408 and 504 | failure | yes | yes |
+//! | [`Transport`](FailureKind::Transport) | connect error, reset, cut before commit: see [`TransportKind`] | yes | failure | yes | yes |
 //! | [`Truncated`](FailureKind::Truncated) | end without `message_stop`, cut or stall after commit | no | failure | no | no |
 //! | [`RateLimited`](FailureKind::RateLimited) | 429 | after the wait, if it fits | neutral; the model cools down | yes | yes |
 //! | [`SpendLimit`](FailureKind::SpendLimit) | 429 with a spend-limit code, 402, 400 "credit balance is too low" | no | neutral | no | yes |
@@ -27,10 +27,14 @@
 
 mod classifier;
 mod failure;
+mod kind;
+mod transport;
 mod verdict;
 
 pub use classifier::{Classify, ClaudeClassifier};
-pub use failure::{Failure, FailureKind};
+pub use failure::Failure;
+pub use kind::FailureKind;
+pub use transport::TransportKind;
 pub use verdict::{End, Ended, Verdict};
 
-pub(crate) use failure::Retry;
+pub(crate) use kind::Retry;

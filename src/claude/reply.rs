@@ -17,11 +17,15 @@
 //! assert_eq!(reply::message_from_sse(&stream), Some(json));
 //! ```
 
+mod cacheable;
 mod convert;
 #[cfg(test)]
 mod tests;
 
-pub use self::convert::{message_from_sse, sse_from_message};
+pub use self::{
+    cacheable::cacheable,
+    convert::{message_from_sse, sse_from_message},
+};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -109,20 +113,6 @@ pub fn mark_degraded(message: &[u8]) -> Option<Bytes> {
     let mut message: Map<String, Value> = serde_json::from_slice(message).ok()?;
     message.insert(DEGRADED_FIELD.to_owned(), json!(true));
     Some(Value::Object(message).to_string().into())
-}
-
-/// Whether a JSON answer may be given again to the same question: a whole message that ended with `end_turn`, of text
-/// blocks only and at least one, and not itself a degraded answer.
-pub fn cacheable(message: &[u8]) -> bool {
-    let Ok(message) = serde_json::from_slice::<Map<String, Value>>(message) else {
-        return false;
-    };
-    let is = |key, wanted| message.get(key).and_then(Value::as_str) == Some(wanted);
-    let blocks = message.get("content").and_then(Value::as_array);
-    is("type", "message")
-        && is("stop_reason", "end_turn")
-        && !message.contains_key(DEGRADED_FIELD)
-        && blocks.is_some_and(|blocks| !blocks.is_empty() && blocks.iter().all(is_text))
 }
 
 fn is_text(block: &Value) -> bool {

@@ -78,6 +78,9 @@ pub struct Splitter {
     outline: Outline,
     /// Copy of the data, where it is needed: of an `error`, and of all events for the full parse.
     copy: Vec<u8>,
+    /// Bytes that were searched, for the test that this is linear.
+    #[cfg(test)]
+    searched: usize,
 }
 
 /// What is known of the line that the last chunk left unfinished.
@@ -115,6 +118,8 @@ impl Splitter {
             has_data: false,
             outline: Outline::default(),
             copy: Vec::new(),
+            #[cfg(test)]
+            searched: 0,
         }
     }
 
@@ -173,8 +178,11 @@ impl Splitter {
             }
             if first == b'e' && self.block == 0 && !self.full_parse {
                 // The short way for the events that nearly all of a stream consists of.
+                #[cfg(test)]
+                self.searched(memchr::memchr_iter(b'\n', rest).nth(1), rest);
                 if let Some(length) = whole_delta(rest) {
-                    self.grow(length)?;
+                    // Its blank line is no part of it, as below.
+                    self.grow(length - 1)?;
                     rest = rest.get(length..).unwrap_or_default();
                     whole = chunk.len() - rest.len();
                     self.block = 0;
@@ -193,6 +201,8 @@ impl Splitter {
             } else {
                 memchr2(b'\n', b'\r', rest)
             };
+            #[cfg(test)]
+            self.searched(found, rest);
             let Some(at) = found else {
                 self.grow(rest.len())?;
                 self.part(rest);
@@ -215,6 +225,11 @@ impl Splitter {
             self.end_event(whole, &mut on_event);
         }
         Ok(whole)
+    }
+
+    #[cfg(test)]
+    fn searched(&mut self, found: Option<usize>, bytes: &[u8]) {
+        self.searched += found.unwrap_or(bytes.len());
     }
 
     fn at_line_start(&self) -> bool {

@@ -25,6 +25,9 @@ pub type HttpsClient = Client<HttpsConnector<HttpConnector>, ReplayBody>;
 /// It has no timeout of its own for calls: [`Commit`](crate::commit) does that, and knows a healthy stream from a hung one.
 /// For other settings build a client of your own, as the stack takes any.
 ///
+/// Its requests have a [`ReplayBody`], which the stack makes of any body. Under layers of your own choice make it yourself
+/// (`ReplayBody::from` takes strings and bytes), or put [`Replay`](crate::replay) first.
+///
 /// ```no_run
 /// use tower::{ServiceBuilder, ServiceExt};
 /// use tower_claude::{body::replay::ReplayBody, bulkhead::BulkheadLayer, client::https_client};

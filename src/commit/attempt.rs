@@ -29,7 +29,12 @@ impl Attempt {
         let allowed = settings.timeouts.to_commit(
             ask == Ask::Stream,
             call.as_ref().map_or(0, Call::body_bytes),
-            call.as_ref().and_then(Call::max_tokens),
+            match &call {
+                // What an encoded request allows is not known: as much as any may.
+                Some(_) if ask == Ask::Unknown => Some(u64::MAX),
+                Some(call) => call.max_tokens(),
+                None => None,
+            },
         );
         Self {
             limits: Limits::new(started, allowed, call.as_ref()),

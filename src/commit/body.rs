@@ -131,8 +131,12 @@ where
     RB: Body<Data = Bytes> + Unpin,
     RB::Error: Into<BoxError>,
 {
-    /// An answer that goes on, and the cell that will tell its end.
-    pub(super) fn committed(mut source: Source<RB>, watch: Watch) -> (Self, End) {
+    /// An answer that goes on, or that has broken off behind what was held, and the cell that will tell its end.
+    pub(super) fn committed(
+        mut source: Source<RB>,
+        watch: Watch,
+        fault: Option<Fault>,
+    ) -> (Self, End) {
         source.commit();
         let end = End::new();
         let mut body = Self {
@@ -140,7 +144,8 @@ where
             end: Some(end.clone()),
             ..Self::whole(source)
         };
-        if let Some(read) = body.source.read_empty() {
+        let read = fault.map(Read::Broken);
+        if let Some(read) = read.or_else(|| body.source.read_empty()) {
             body.take(read);
         }
         (body, end)

@@ -10,7 +10,7 @@ pub(super) enum Ask {
     Stream,
     /// A JSON object.
     Json,
-    /// Nobody scanned the request: the answer says what it is.
+    /// Nobody scanned the request, or nobody could, because its body is encoded: the answer says what it is.
     Unknown,
     /// Not a Messages call: anything.
     Other,
@@ -36,7 +36,13 @@ impl Ask {
         match call {
             _ if request.method() == Method::HEAD => Self::Nothing,
             None => Self::Unknown,
-            Some(call) if call.model().is_none() => Self::Other,
+            Some(call) if call.model().is_none() => {
+                if headers::is_encoded(request.headers()) {
+                    Self::Unknown
+                } else {
+                    Self::Other
+                }
+            }
             Some(call) if call.stream() => Self::Stream,
             Some(_) => Self::Json,
         }
@@ -48,14 +54,15 @@ impl Ask {
         // Nothing inside of it can be read without decoding it.
         let encoded = headers::is_encoded(headers);
         match self {
-            Self::Nothing => Answer::Opaque,
+            // Other streams have events and ends of their own.
+            Self::Nothing | Self::Other => Answer::Opaque,
             Self::Stream if !is_sse => Answer::Wrong,
             Self::Json if is_sse => Answer::Wrong,
             Self::Json => Answer::Json { object: !encoded },
             _ if encoded => Answer::Opaque,
             _ if is_sse => Answer::Events,
             Self::Unknown if headers::is_json(headers) => Answer::Json { object: false },
-            Self::Stream | Self::Unknown | Self::Other => Answer::Opaque,
+            Self::Stream | Self::Unknown => Answer::Opaque,
         }
     }
 }
@@ -95,7 +102,7 @@ mod tests {
                 Json { object: true },
             ),
             (Ask::Unknown, Events, Json { object: false }, Opaque),
-            (Ask::Other, Events, Opaque, Opaque),
+            (Ask::Other, Opaque, Opaque, Opaque),
             (Ask::Nothing, Opaque, Opaque, Opaque),
         ] {
             assert_eq!(answer(ask, SSE, None), sse, "{ask:?}");
@@ -120,6 +127,9 @@ mod tests {
         assert_eq!(Ask::of(&request, Some(&stream)), Ask::Stream);
         assert_eq!(Ask::of(&request, Some(&json)), Ask::Json);
         assert_eq!(Ask::of(&request, Some(&Call::new(None))), Ask::Other);
+        let gzip = HeaderValue::from_static("gzip");
+        request.headers_mut().insert("content-encoding", gzip);
+        assert_eq!(Ask::of(&request, Some(&Call::new(None))), Ask::Unknown);
         *request.method_mut() = Method::HEAD;
         assert_eq!(Ask::of(&request, Some(&stream)), Ask::Nothing);
     }

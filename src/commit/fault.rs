@@ -2,7 +2,7 @@
 
 use super::{events::Ended, hold::Over};
 use crate::{
-    classify::{Classify, Failure, FailureKind},
+    classify::{Classify, Failure, FailureKind, TransportKind},
     claude::headers,
     error::BoxError,
 };
@@ -59,9 +59,14 @@ impl Fault {
         let truncated = Failure::new(FailureKind::Truncated);
         match self {
             Self::Error(data) => error_event(judge, head, &data).with_should_retry(Some(false)),
-            Self::Cut(Some(error)) => truncated
-                .with_detail("the answer broke off")
-                .with_source(error),
+            Self::Cut(Some(error)) => {
+                let truncated = truncated.with_detail("the answer broke off");
+                match TransportKind::of(&*error) {
+                    Some(kind) => truncated.with_transport(kind),
+                    None => truncated,
+                }
+                .with_source(error)
+            }
             Self::Stall => truncated
                 .with_detail(Self::Stall.detail())
                 .with_error_type("timeout_error"),

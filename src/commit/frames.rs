@@ -1,13 +1,25 @@
 //! Chunks of a body in their order, as they came.
 
 use bytes::Bytes;
-use std::{borrow::Cow, collections::VecDeque};
+use std::{borrow::Cow, collections::VecDeque, fmt, mem};
+
+/// So many chunks are kept as they come, however small.
+const FREE: usize = 64;
+
+/// Behind them, chunks shorter than this are put together: an event of single bytes would otherwise cost thirty times its
+/// size.
+const SMALL: usize = 512;
+
+/// The length of what is put together.
+const JOINED: usize = 4 * 1024;
 
 /// A queue of chunks that allocates only from the second one on: most answers never hold more.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Frames {
     first: Option<Bytes>,
     rest: VecDeque<Bytes>,
+    /// Small chunks, behind all others.
+    small: Vec<u8>,
     bytes: usize,
 }
 
@@ -19,13 +31,31 @@ impl Frames {
         self.bytes += chunk.len();
         if self.first.is_none() {
             self.first = Some(chunk);
+            return;
+        }
+        let joins = self.rest.len() >= FREE || !self.small.is_empty();
+        if joins && chunk.len() < SMALL {
+            self.small.extend_from_slice(&chunk);
+            if self.small.len() >= JOINED {
+                self.flush();
+            }
         } else {
+            self.flush();
             self.rest.push_back(chunk);
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.small.is_empty() {
+            self.rest.push_back(mem::take(&mut self.small).into());
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let chunk = self.first.take()?;
+        if self.rest.is_empty() {
+            self.flush();
+        }
         self.first = self.rest.pop_front();
         self.bytes -= chunk.len();
         Some(chunk)
@@ -59,11 +89,13 @@ impl Frames {
     /// The first bytes, at most `max`, in one piece. Copies only where they came in several.
     pub(super) fn start(&self, max: usize) -> Cow<'_, [u8]> {
         let first = self.first.as_deref().unwrap_or_default();
-        if self.rest.is_empty() || first.len() >= max {
+        let only = self.rest.is_empty() && self.small.is_empty();
+        if only || first.len() >= max {
             return Cow::Borrowed(first.get(..max).unwrap_or(first));
         }
         let mut start = Vec::with_capacity(self.bytes.min(max));
-        for chunk in self.first.iter().chain(&self.rest) {
+        let chunks = self.first.iter().chain(&self.rest).map(|chunk| &**chunk);
+        for chunk in chunks.chain([&*self.small]) {
             let room = max - start.len();
             start.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
         }
@@ -77,6 +109,15 @@ impl Frames {
             (Cow::Borrowed(start), Some(first)) => first.slice(..start.len()),
             (Cow::Borrowed(_), None) => Bytes::new(),
         }
+    }
+}
+
+/// Not the text: it is somebody's.
+impl fmt::Debug for Frames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,6 +157,35 @@ mod tests {
             assert_eq!(&*frames(chunks).start(max), start.as_bytes());
             assert_eq!(frames(chunks).into_start(max), start);
         }
+    }
+
+    #[test]
+    fn very_many_small_chunks_cost_little_more_than_their_bytes_and_keep_their_order() {
+        let all: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut frames = Frames::default();
+        let mut out = Vec::new();
+        let mut popped = 0;
+        for (n, part) in all.chunks(3).enumerate() {
+            frames.push(Bytes::copy_from_slice(part));
+            if n % 7_000 == 6_999 {
+                // From a queue that is never empty.
+                out.extend_from_slice(&frames.pop().unwrap());
+                popped += 1;
+            }
+        }
+        let left = all.len() - out.len();
+        assert_eq!(frames.bytes(), left);
+        assert!(frames.weight() < left + left / 8, "{}", frames.weight());
+        assert_eq!(&*frames.start(left), &all[out.len()..]);
+        frames.push(Bytes::from(vec![9; SMALL]));
+        let mut moved = Frames::default();
+        moved.append(&mut frames);
+        while let Some(chunk) = moved.pop() {
+            out.extend_from_slice(&chunk);
+            popped += 1;
+        }
+        assert_eq!(out, [all, vec![9; SMALL]].concat());
+        assert!(popped < 150, "{popped}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -29,7 +30,7 @@ use tower_service::Service;
 
 pin_project! {
     /// The answer of one attempt. See the [module docs](super).
-    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
     pub struct CommitFuture<S, B, RB>
     where
         S: Service<Request<B>>,
@@ -43,7 +44,6 @@ pin_project! {
 }
 
 pin_project! {
-    #[derive(Debug)]
     #[project = StateProj]
     enum State<S, R, F, RB> {
         /// The client is not ready yet.
@@ -126,6 +126,18 @@ where
         // What is left of a failed attempt, its connection first of all, is let go here and not with the future.
         this.state.set(State::Done);
         Poll::Ready(answered)
+    }
+}
+
+/// Without the request: alone, nobody has marked its credentials as secrets.
+impl<S, B, RB> fmt::Debug for CommitFuture<S, B, RB>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommitFuture")
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,8 @@
 //! | not of a Messages call, or with a `content-encoding` | not at all | committed by its head |
 //!
 //! * A stream is held for 64 KiB or for 15 s from its `message_start`, whichever is first; then it is committed as it is.
-//!   What was held goes out in order and byte for byte.
+//!   What was held goes out in order and byte for byte. Where its chunks end decides nothing: a fault that came in one chunk
+//!   with the content that commits it is one after the commit.
 //! * A stream fails by an `error` event, an end without `message_stop`, a `message_stop` without an answer before it, a
 //!   second `message_start`, an event of a known name whose data is not a whole JSON object, and an event longer than
 //!   1 MiB. JSON fails by an error object, and by an end before it is whole.
@@ -31,7 +32,8 @@
 //!
 //! # After it
 //!
-//! * Events are passed on whole: what is left of one when a stream breaks off is dropped. Data is not copied.
+//! * Events are passed on whole: what is left of one when a stream breaks off is dropped. Data is not copied, except very
+//!   many small chunks, which are put together.
 //! * A stream that breaks off ends with one well-formed `event: error`. Where a layer further out
 //!   [renders](crate::Call::renders) that, it ends with a [`Failure`](crate::Failure) as the error of its body instead,
 //!   and so does every answer that is no stream. It never just ends: official SDKs take that for a complete answer.
@@ -51,7 +53,8 @@
 //! # Without a `Call`
 //!
 //! Where nobody scanned the request, the answer says by its `content-type` what it is, it is held as if something could
-//! act, and the timeout is that of an empty request.
+//! act, and the timeout is that of an empty request. So it is read, too, where nobody could scan the request because its
+//! body has a `content-encoding`; that one may take as long as any.
 //!
 //! # Example
 //!
@@ -64,13 +67,18 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
-//! let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+//! let overloaded = concat!(
+//!     "event: error\n",
+//!     r#"data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+//!     "\n\n",
+//! );
 //! let client = service_fn(move |_: Request<()>| async move {
 //!     let response = Response::builder().header("content-type", "text/event-stream");
 //!     Ok::<_, BoxError>(response.body(Full::new(Bytes::from(overloaded))).unwrap())
 //! });
 //!
-//! let error = CommitLayer::new().layer(client).oneshot(Request::new(())).await.unwrap_err();
+//! let service = CommitLayer::new().layer(client);
+//! let error = service.oneshot(Request::new(())).await.unwrap_err();
 //! assert_eq!(Failure::find(&*error).unwrap().kind, FailureKind::Overloaded);
 //! # }
 //! ```

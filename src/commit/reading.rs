@@ -4,16 +4,17 @@ use super::{
     attempt::Attempt,
     body::{CommitBody, Watch},
     expect::Ask,
+    fault::Fault,
     limits::{Due, far},
     source::{Chunks, Read, Source},
 };
 use crate::{
-    classify::{Failure, FailureKind, Verdict},
+    classify::{Classify, Failure, FailureKind, Verdict},
     claude::headers::REQUEST_ID,
     error::BoxError,
 };
 use bytes::Bytes;
-use http::{Response, header, response};
+use http::{Response, StatusCode, header, response};
 use http_body::Body;
 use std::{
     future::Future,
@@ -69,7 +70,10 @@ where
         let judge = &*attempt.settings.classify;
         loop {
             if source.is_committed() || source.weight() >= self.limit {
-                return Poll::Ready(Ok(commit(attempt, head, source)));
+                return Poll::Ready(match error_object(judge, &head, &mut source) {
+                    Some(failure) => Err(attempt.failed(failure).into()),
+                    None => Ok(commit(attempt, head, source, None)),
+                });
             }
             match source.poll_read(cx) {
                 Poll::Ready(Read::More { .. }) => {
@@ -80,14 +84,18 @@ where
                     }
                 }
                 Poll::Ready(Read::Complete) => {
-                    let start = source.out().start(JUDGED);
-                    if let Verdict::Failed(failure) = judge.body(&head, &start) {
+                    if let Some(failure) = error_object(judge, &head, &mut source) {
                         return Poll::Ready(Err(attempt.failed(failure).into()));
                     }
                     attempt.committed();
+                    forget_length(&mut head, &source);
                     head.extensions.insert(Verdict::Complete);
                     let body = CommitBody::whole(source);
                     return Poll::Ready(Ok(Response::from_parts(head, body)));
+                }
+                // In one chunk with the content that commits it: where chunks end must not decide what is resent.
+                Poll::Ready(Read::Broken(fault)) if source.is_committed() => {
+                    return Poll::Ready(Ok(commit(attempt, head, source, Some(fault))));
                 }
                 Poll::Ready(Read::Broken(fault)) => {
                     let failure = fault.before_commit(judge, &head);
@@ -99,7 +107,7 @@ where
                         return Poll::Pending;
                     }
                     return Poll::Ready(match attempt.limits.due(self.until).1 {
-                        Due::Commit => Ok(commit(attempt, head, source)),
+                        Due::Commit => Ok(commit(attempt, head, source, None)),
                         Due::Fail(kind) => Err(attempt.timed_out(kind)),
                     });
                 }
@@ -108,28 +116,49 @@ where
     }
 }
 
+/// What is held of an answer that is no stream, if it is an error: under a status of success an SDK would take it for a
+/// message.
+fn error_object<RB>(
+    judge: &dyn Classify,
+    head: &response::Parts,
+    source: &mut Source<RB>,
+) -> Option<Failure> {
+    if source.is_stream() {
+        return None;
+    }
+    match judge.body(head, &source.out().start(JUDGED)) {
+        Verdict::Failed(failure) => Some(failure),
+        Verdict::Complete | Verdict::Committed(_) => None,
+    }
+}
+
 fn commit<RB>(
     attempt: &Attempt,
     mut head: response::Parts,
     source: Source<RB>,
+    fault: Option<Fault>,
 ) -> Response<CommitBody<RB>>
 where
     RB: Body<Data = Bytes> + Unpin,
     RB::Error: Into<BoxError>,
 {
     attempt.committed();
-    if source.is_stream() {
-        // It may end sooner or later than announced: with `message_stop`, or with an `error` event.
-        head.headers.remove(header::CONTENT_LENGTH);
-    }
+    forget_length(&mut head, &source);
     let watch = Watch {
         settings: attempt.settings.clone(),
         call: attempt.call.clone(),
         request_id: head.headers.get(REQUEST_ID).cloned(),
     };
-    let (body, end) = CommitBody::committed(source, watch);
+    let (body, end) = CommitBody::committed(source, watch, fault);
     head.extensions.insert(Verdict::Committed(end));
     Response::from_parts(head, body)
+}
+
+/// A stream may end sooner or later than announced: with `message_stop`, or with an `error` event.
+fn forget_length<RB>(head: &mut response::Parts, source: &Source<RB>) {
+    if source.is_stream() {
+        head.headers.remove(header::CONTENT_LENGTH);
+    }
 }
 
 /// A failed answer, of which the start is read.
@@ -194,8 +223,9 @@ where
             return Poll::Ready(Err(attempt.failed(failure).into()));
         };
         let failure = attempt.failed(judged.unwrap_or(failure));
-        // What a HEAD request asks for is the length that another one would find.
-        if head.headers.contains_key(header::CONTENT_LENGTH) && attempt.ask != Ask::Nothing {
+        // Under a HEAD request and in a 304 it is the length that another answer would have.
+        let has_body = attempt.ask != Ask::Nothing && head.status != StatusCode::NOT_MODIFIED;
+        if head.headers.contains_key(header::CONTENT_LENGTH) && has_body {
             head.headers
                 .insert(header::CONTENT_LENGTH, start.len().into());
         }

@@ -23,6 +23,7 @@ use tokio::time::{Sleep, sleep_until};
 pin_project! {
     /// The answer to come. See the [module docs](super).
     #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
     pub struct DegradeFuture<F, RB> {
         #[pin]
         state: State<F, RB>,

@@ -12,7 +12,7 @@ use tower_layer::Layer;
 /// |---|---|
 /// | [`with_default`](Self::with_default) | [`DegradePolicy::DEFAULT_MESSAGE`] |
 /// | [`with_feature`](Self::with_feature) | `background_jobs`: [`DegradePolicy::error`] |
-/// | [`with_cache`](Self::with_cache) | a `MemoryCache` of 64 MiB and 1 h; none without the feature `cache` |
+/// | `with_cache` | a `MemoryCache` of 64 MiB and 1 h; none without the feature `cache` |
 /// | [`with_lookup_timeout`](Self::with_lookup_timeout) | 200 ms |
 /// | [`with_body_mark`](Self::with_body_mark) | on |
 #[derive(Debug, Clone)]
@@ -35,6 +35,20 @@ impl DegradeLayer {
         Self { settings: None }
     }
 
+    /// With the answers that another layer has kept, where both keep them in memory.
+    pub(crate) fn adopt(self, old: &Self) -> Self {
+        #[cfg(feature = "cache")]
+        if let (Some(settings), Some(old)) = (&self.settings, &old.settings) {
+            if let (Some(new), Some(old)) = (&settings.memory, &old.memory) {
+                let memory = new.clone().adopt(old);
+                return self.set(|settings| settings.keep_in(memory));
+            }
+        }
+        #[cfg(not(feature = "cache"))]
+        let _ = old;
+        self
+    }
+
     fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         if let Some(settings) = &mut self.settings {
             change(Arc::make_mut(settings));
@@ -46,6 +60,12 @@ impl DegradeLayer {
     #[must_use]
     pub fn with_default(self, policy: DegradePolicy) -> Self {
         self.set(|settings| settings.default = policy)
+    }
+
+    /// No policies but the default one.
+    #[cfg(feature = "config")]
+    pub(crate) fn without_features(self) -> Self {
+        self.set(|settings| settings.features.clear())
     }
 
     /// The policy of a feature. Default: only `background_jobs` has one, [`DegradePolicy::error`].
@@ -62,13 +82,31 @@ impl DegradeLayer {
     #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
     #[must_use]
     pub fn with_cache(self, cache: Arc<dyn crate::cache::ResponseCache>) -> Self {
-        self.set(|settings| settings.cache = Some(cache))
+        self.set(|settings| {
+            settings.cache = Some(cache);
+            settings.memory = None;
+        })
+    }
+
+    /// As [`with_cache`](Self::with_cache), for a store whose answers a
+    /// [reload](crate::Resilience::reloaded) hands on to the next one. Default: a new one of these.
+    #[cfg(feature = "cache")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+    #[must_use]
+    pub fn with_memory_cache(self, cache: crate::cache::MemoryCache) -> Self {
+        self.set(|settings| settings.keep_in(cache))
     }
 
     /// Keeps no answers: only canned messages and errors stand in.
     #[must_use]
     pub fn without_cache(self) -> Self {
-        self.set(|settings| settings.cache = None)
+        self.set(|settings| {
+            settings.cache = None;
+            #[cfg(feature = "cache")]
+            {
+                settings.memory = None;
+            }
+        })
     }
 
     /// How long a call that has failed waits for a cache that is not ready at once; never past its deadline. Default
@@ -86,7 +124,7 @@ impl DegradeLayer {
     }
 
     /// Who is told of every call that is degraded, as [`Event::Degraded`](crate::Event::Degraded). May be given several
-    /// times.
+    /// times. Default: none.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
         self.set(|settings| settings.observers.push(observer))

@@ -56,7 +56,7 @@
 //!
 //! ```
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
-//! use tower_claude::{BoxError, Failure, FailureKind, degrade::{DegradeLayer, DegradePolicy}};
+//! use tower_claude::{BoxError, DegradeLayer, Failure, FailureKind, degrade::DegradePolicy};
 //! # use http::{Request, Response};
 //! # use http_body_util::{BodyExt, Empty};
 //! # use bytes::Bytes;
@@ -65,9 +65,11 @@
 //! let degrade = DegradeLayer::new()
 //!     .with_feature("summary", DegradePolicy::answer("No summary right now."))
 //!     .with_feature("nightly", DegradePolicy::error());
-//! let service = ServiceBuilder::new().layer(degrade).service(service_fn(|_: Request<String>| async {
-//!     Err::<Response<Empty<Bytes>>, BoxError>(Failure::new(FailureKind::CircuitOpen).into())
-//! }));
+//! let broken = service_fn(|_: Request<String>| async {
+//!     let failure = Failure::new(FailureKind::CircuitOpen);
+//!     Err::<Response<Empty<Bytes>>, BoxError>(failure.into())
+//! });
+//! let service = ServiceBuilder::new().layer(degrade).service(broken);
 //!
 //! let response = service.oneshot(Request::new("{}".to_owned())).await?;
 //! assert_eq!(response.status(), 200);

@@ -1,5 +1,7 @@
 //! Which feature gets what in place of an answer.
 
+#[cfg(feature = "cache")]
+use crate::cache::MemoryCache;
 use crate::{cache::ResponseCache, call::Feature, error::BuildError, event::Observers};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -77,6 +79,9 @@ pub(super) struct Settings {
     pub(super) default: DegradePolicy,
     pub(super) features: HashMap<Feature, DegradePolicy>,
     pub(super) cache: Option<Arc<dyn ResponseCache>>,
+    /// The same store, where it is one whose answers can be handed on.
+    #[cfg(feature = "cache")]
+    pub(super) memory: Option<MemoryCache>,
     pub(super) lookup_timeout: Duration,
     pub(super) body_mark: bool,
     pub(super) observers: Observers,
@@ -84,17 +89,29 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new() -> Self {
-        Self {
+        let settings = Self {
             default: DegradePolicy::default(),
             features: HashMap::from([(Feature::new(BACKGROUND), DegradePolicy::error())]),
-            #[cfg(feature = "cache")]
-            cache: Some(Arc::new(crate::cache::MemoryCache::new())),
-            #[cfg(not(feature = "cache"))]
             cache: None,
+            #[cfg(feature = "cache")]
+            memory: None,
             lookup_timeout: Duration::from_millis(200),
             body_mark: true,
             observers: Observers::default(),
-        }
+        };
+        #[cfg(feature = "cache")]
+        let settings = {
+            let mut settings = settings;
+            settings.keep_in(MemoryCache::new());
+            settings
+        };
+        settings
+    }
+
+    #[cfg(feature = "cache")]
+    pub(super) fn keep_in(&mut self, memory: MemoryCache) {
+        self.cache = Some(Arc::new(memory.clone()));
+        self.memory = Some(memory);
     }
 
     /// The policy for a call of this feature; `exact`, if a program reads the answer.

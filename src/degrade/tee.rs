@@ -8,13 +8,21 @@ use crate::{
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use std::{fmt, sync::Arc};
+use memchr::memmem;
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 /// The longest answer that is kept, as it is sent.
 pub(super) const MAX_BYTES: usize = 256 << 10;
 
 /// The most pieces of one that are held: each costs the reference to it, and may pin the buffer it was read into.
 const MAX_PIECES: usize = 4096;
+
+/// How an answer that may be kept says that it ended. Made once, for it allocates.
+static END_TURN: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new(b"\"end_turn\""));
 
 /// What an answer is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +100,8 @@ impl Tee {
     /// The message, in an allocation of its own.
     fn message(&self) -> Option<Bytes> {
         let sent = self.pieces.concat();
+        // What ended otherwise, as a call of tools does, is not worth the parse.
+        END_TURN.find(&sent)?;
         let message = match self.form {
             Form::Json => Bytes::from(sent),
             Form::Events => Bytes::copy_from_slice(&reply::message_from_sse(&sent)?),

@@ -20,12 +20,12 @@ type Key = (Feature, Option<Arc<str>>);
 /// See the [module docs](self).
 #[derive(Debug)]
 pub(super) struct Accounts {
-    budget: RetryBudget,
     map: Mutex<Map>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Map {
+    budget: RetryBudget,
     accounts: HashMap<Key, Arc<Account>>,
     /// Shared by all that find no room.
     overflow: Option<Arc<Account>>,
@@ -49,8 +49,25 @@ impl Map {
 impl Accounts {
     pub(super) fn new(budget: RetryBudget) -> Self {
         Self {
-            budget,
-            map: Mutex::default(),
+            map: Mutex::new(Map {
+                budget,
+                accounts: HashMap::new(),
+                overflow: None,
+                swept: None,
+            }),
+        }
+    }
+
+    pub(super) fn budget(&self) -> RetryBudget {
+        lock(&self.map).budget
+    }
+
+    /// Goes on by another budget, with what is in the accounts.
+    pub(super) fn reconfigure(&self, budget: RetryBudget, now: Instant) {
+        let mut map = lock(&self.map);
+        map.budget = budget;
+        for account in map.accounts.values().chain(&map.overflow) {
+            account.reconfigure(budget, now);
         }
     }
 
@@ -72,7 +89,7 @@ impl Accounts {
         let full = map.accounts.len() >= MOST_ACCOUNTS;
         let account = match &map.overflow {
             Some(overflow) if full => return Arc::clone(overflow),
-            _ => Arc::new(Account::new(self.budget, now)),
+            _ => Arc::new(Account::new(map.budget, now)),
         };
         if full {
             map.overflow = Some(Arc::clone(&account));

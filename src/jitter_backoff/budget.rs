@@ -87,13 +87,13 @@ impl RetryBudget {
 /// The retries of one feature at one model.
 #[derive(Debug)]
 pub(super) struct Account {
-    budget: RetryBudget,
     balance: Mutex<Balance>,
 }
 
 /// In millionths of a retry.
 #[derive(Debug, Clone, Copy)]
 struct Balance {
+    budget: RetryBudget,
     /// Earned since `span`.
     earned: u64,
     /// Earned in the span before.
@@ -105,7 +105,7 @@ struct Balance {
 
 impl Balance {
     /// Brings the account up to `now`. A `now` of another thread may be a little older than the last one.
-    fn advance(&mut self, budget: RetryBudget, now: Instant) {
+    fn advance(&mut self, now: Instant) {
         let age = now.saturating_duration_since(self.span);
         if age >= SPAN {
             self.earned_before = if age < 2 * SPAN { self.earned } else { 0 };
@@ -119,11 +119,11 @@ impl Balance {
         let since = now.saturating_duration_since(self.refilled);
         // A millionth per microsecond and unit of refill; what is left of a microsecond is not lost.
         let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-        let refill = micros.saturating_mul(u64::from(budget.refill));
+        let refill = micros.saturating_mul(u64::from(self.budget.refill));
         self.reserve = self
             .reserve
             .saturating_add(refill)
-            .min(budget.full_reserve());
+            .min(self.budget.full_reserve());
         self.refilled += Duration::from_micros(micros);
     }
 }
@@ -131,8 +131,8 @@ impl Balance {
 impl Account {
     pub(super) fn new(budget: RetryBudget, now: Instant) -> Self {
         Self {
-            budget,
             balance: Mutex::new(Balance {
+                budget,
                 earned: 0,
                 earned_before: 0,
                 span: now,
@@ -142,17 +142,28 @@ impl Account {
         }
     }
 
+    /// Goes on by another budget: with what was earned, and a reserve that grows or shrinks by the difference.
+    pub(super) fn reconfigure(&self, budget: RetryBudget, now: Instant) {
+        let mut balance = lock(&self.balance);
+        balance.advance(now);
+        let (old, new) = (balance.budget.full_reserve(), budget.full_reserve());
+        let grown = balance.reserve.saturating_add(new.saturating_sub(old));
+        balance.reserve = grown.min(new);
+        balance.budget = budget;
+    }
+
     /// A call reached the model.
     pub(super) fn earn(&self, now: Instant) {
         let mut balance = lock(&self.balance);
-        balance.advance(self.budget, now);
-        balance.earned = balance.earned.saturating_add(self.budget.earned_per_call());
+        balance.advance(now);
+        let earned = balance.budget.earned_per_call();
+        balance.earned = balance.earned.saturating_add(earned);
     }
 
     /// Takes a retry, if there is one: of what was earned first, the oldest before the rest, for it expires.
     pub(super) fn take(self: &Arc<Self>, now: Instant) -> Option<Token> {
         let mut balance = lock(&self.balance);
-        balance.advance(self.budget, now);
+        balance.advance(now);
         let old = balance.earned_before.min(ONE);
         let new = balance.earned.min(ONE - old);
         let from_reserve = ONE - old - new;
@@ -172,17 +183,17 @@ impl Account {
     fn give_back(&self, from_reserve: u64) {
         let mut balance = lock(&self.balance);
         let reserve = balance.reserve.saturating_add(from_reserve);
-        balance.reserve = reserve.min(self.budget.full_reserve());
+        balance.reserve = reserve.min(balance.budget.full_reserve());
         balance.earned = balance.earned.saturating_add(ONE - from_reserve);
     }
 
     /// Whether this is as good as a new account: nothing is lost when it is dropped.
     pub(super) fn is_like_new(&self, now: Instant) -> bool {
         let mut balance = lock(&self.balance);
-        balance.advance(self.budget, now);
+        balance.advance(now);
         balance.earned == 0
             && balance.earned_before == 0
-            && balance.reserve == self.budget.full_reserve()
+            && balance.reserve == balance.budget.full_reserve()
     }
 }
 

@@ -14,6 +14,7 @@ use tower_service::Service;
 
 pin_project! {
     /// The future of a [`JitterBackoff`](super::JitterBackoff). Dropped while it sleeps, it makes no further attempt.
+    #[must_use = "futures do nothing unless polled"]
     pub struct JitterBackoffFuture<S, B>
     where
         S: Service<Request<B>>,

@@ -12,6 +12,7 @@ use crate::{
     rng::SharedRng,
 };
 use std::{num::NonZeroU8, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tower_layer::Layer;
 
 /// Tries failed calls again, after a wait. See the [module docs](super).
@@ -51,6 +52,15 @@ impl JitterBackoffLayer {
     /// The defaults: 5 attempts, 2 where another model waits, 1 s · 2ⁿ up to 30 s, ± 25 %, a budget of 20 %.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// With the accounts of another layer, which go on by the budget of this one.
+    pub(crate) fn adopt(mut self, old: &Self) -> Self {
+        if let (Some(new), Some(kept)) = (&mut self.accounts, &old.accounts) {
+            kept.reconfigure(new.budget(), Instant::now());
+            *new = Arc::clone(kept);
+        }
+        self
     }
 
     /// Passes every call through.
@@ -125,6 +135,7 @@ impl JitterBackoffLayer {
     }
 
     /// Adds an observer of [`Retrying`](crate::Event::Retrying) and [`NotRetried`](crate::Event::NotRetried).
+    /// Default: none.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observers.push(observer);

@@ -28,7 +28,7 @@
 //! 2 s, and the longer of the two is the wait. So no attempt precedes what the answer asked for.
 //!
 //! A wait fits if it is no longer than the cap, or than 2 s where another model could be asked instead, and if it ends
-//! before the deadline. One that does not fit is not shortened, for that would only be refused again: the failure goes
+//! before the deadline, or before half of what is left of it where another model needs the other half. One that does not fit is not shortened, for that would only be refused again: the failure goes
 //! up at once, to the next model or to a degraded answer. (The spread above a `retry-after` is kept within the limit, so
 //! that one of exactly 30 s is still honoured.)
 //!

@@ -150,7 +150,7 @@ impl Policy {
         }
         let spread = floor.saturating_add(self.jitter.above(floor, unit));
         let wait = own.max(spread.min(limit));
-        if room.time_left.is_some_and(|left| wait >= left) {
+        if room.time().is_some_and(|time| wait >= time) {
             return Err(NotRetried::Deadline);
         }
         Ok(wait)
@@ -224,6 +224,15 @@ pub(crate) struct Room {
     pub(crate) models_left: u8,
     /// Time to the deadline; `None` where there is none.
     pub(crate) time_left: Option<Duration>,
+}
+
+impl Room {
+    /// What a wait may take: half of the time that is left while another model could be asked, for that one needs the
+    /// other half.
+    fn time(self) -> Option<Duration> {
+        let share = if self.models_left > 0 { 2 } else { 1 };
+        self.time_left.map(|left| left / share)
+    }
 }
 
 #[cfg(test)]

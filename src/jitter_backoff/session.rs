@@ -52,6 +52,8 @@ pub(super) struct Session<S, B> {
     subject: Subject,
     progress: Progress,
     account: Option<Arc<Account>>,
+    /// What the call had sent before the attempt that is under way.
+    sent_before: u32,
     /// Whether the call has earned its share of a retry.
     earned: bool,
     /// Of the attempt that is under way or waited for.
@@ -71,12 +73,14 @@ impl<S, B> Session<S, B> {
             .accounts
             .as_ref()
             .map(|accounts| accounts.of(&subject.feature, subject.model.as_ref(), Instant::now()));
+        let sent_before = kept.call().map_or(0, Call::sent);
         Self {
             service,
             kept,
             subject,
             progress,
             account,
+            sent_before,
             earned: false,
             token: None,
             shared,
@@ -135,10 +139,10 @@ impl<S, B> Session<S, B> {
 
     /// Settles with the budget: the call earns once, when it has reached the model; the retry costs only if it did.
     fn settle(&mut self, failure: Option<&Failure>, now: Instant) {
+        let sent = failure.is_none_or(|failure| self.was_sent(failure.kind));
         let Some(account) = &self.account else {
             return;
         };
-        let sent = !failure.is_some_and(|failure| is_unsent(failure.kind));
         if sent && !self.earned {
             self.earned = true;
             account.earn(now);
@@ -147,6 +151,21 @@ impl<S, B> Session<S, B> {
             // Kept for the attempt after this one; given back if there is none.
             Some(token) if !sent => token.unspend(),
             token => *token = None,
+        }
+    }
+
+    /// Whether the attempt that failed so reached the model. A deadline may have passed in a line or at the model, and a
+    /// model be gone by its word or by that of before: those the call has counted.
+    fn was_sent(&self, kind: FailureKind) -> bool {
+        match kind {
+            FailureKind::CoolingDown | FailureKind::CircuitOpen | FailureKind::BulkheadFull => {
+                false
+            }
+            FailureKind::DeadlineExceeded | FailureKind::ModelGone => {
+                let call = self.kept.call();
+                call.is_none_or(|call| call.sent() > self.sent_before)
+            }
+            _ => true,
         }
     }
 
@@ -167,16 +186,9 @@ impl<S, B> Session<S, B> {
         if let Some(token) = &mut self.token {
             token.spend();
         }
+        self.sent_before = self.kept.call().map_or(0, Call::sent);
         let attempts_left = self.progress.attempts_left();
         self.kept
             .again(|call| call.set_attempts_left(attempts_left))
     }
-}
-
-/// Whether nothing was sent. A deadline may have passed, or a caller left, while the model was asked.
-fn is_unsent(kind: FailureKind) -> bool {
-    matches!(
-        kind,
-        FailureKind::CoolingDown | FailureKind::CircuitOpen | FailureKind::BulkheadFull
-    )
 }

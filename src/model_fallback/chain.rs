@@ -41,6 +41,16 @@ impl ChainModel {
         self.max_tokens = Some(max_tokens);
         self
     }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The most `max_tokens` that it allows, if that was set.
+    pub fn max_tokens(&self) -> Option<u64> {
+        self.max_tokens
+    }
 }
 
 impl From<&str> for ChainModel {
@@ -67,8 +77,8 @@ type Chain = Arc<[ChainModel]>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chains {
     defaults: Vec<Chain>,
-    /// A feature's own chain, or none at all.
-    features: HashMap<Feature, Option<Chain>>,
+    /// The chains of a feature in place of those; none lets no model stand in.
+    features: HashMap<Feature, Vec<Chain>>,
 }
 
 impl Chains {
@@ -76,11 +86,11 @@ impl Chains {
         self.defaults.push(chain);
     }
 
-    pub(super) fn set(&mut self, feature: Feature, chain: Option<Chain>) {
-        self.features.insert(feature, chain);
+    pub(super) fn set(&mut self, feature: Feature, chains: impl IntoIterator<Item = Chain>) {
+        self.features.insert(feature, chains.into_iter().collect());
     }
 
-    /// The way of a call to `model`: the rest of the feature's chain, else of the first default chain that has the model.
+    /// The way of a call to `model`: the rest of the first chain of the feature, else of the defaults, that has the model.
     /// `None` where it is in no chain.
     pub(super) fn route(&self, feature: &Feature, model: &str) -> Option<Route> {
         let on = |chain: &Chain| {
@@ -91,10 +101,8 @@ impl Chains {
                 hop: 0,
             })
         };
-        match self.features.get(feature) {
-            Some(own) => own.as_ref().and_then(on),
-            None => self.defaults.iter().find_map(on),
-        }
+        let own = self.features.get(feature);
+        own.unwrap_or(&self.defaults).iter().find_map(on)
     }
 
     fn all(&self) -> impl Iterator<Item = &Chain> {
@@ -115,8 +123,8 @@ impl Chains {
         for chain in &self.defaults {
             check(chain, "model_fallback.chain")?;
         }
-        for (feature, chain) in &self.features {
-            if let Some(chain) = chain {
+        for (feature, chains) in &self.features {
+            for chain in chains {
                 check(chain, &format!("model_fallback.feature_chain.{feature}"))?;
             }
         }
@@ -162,11 +170,6 @@ impl Route {
     /// The model that is asked.
     pub(super) fn model(&self) -> Option<&ChainModel> {
         self.chain.get(self.at)
-    }
-
-    /// The one before it.
-    pub(super) fn model_before(&self) -> Option<&ChainModel> {
-        self.chain.get(self.at.checked_sub(1)?)
     }
 
     /// Models after it.

@@ -26,13 +26,15 @@ impl<R> Failed<R> {
         }
     }
 
-    /// The one of two that says more to the caller: the first, unless only the later lets a degraded answer stand in.
-    pub(super) fn or(self, later: Self) -> Self {
+    /// The one of two that says more to the caller: the first, unless only the later lets a degraded answer stand in, or
+    /// is the word of a model that was only spared before (`is_back`).
+    pub(super) fn or(self, later: Self, is_back: bool) -> Self {
         let free_at = match (self.free_at, later.free_at) {
             (Some(first), Some(later)) => Some(first.min(later)),
             (first, later) => first.or(later),
         };
-        let later_wins = !self.failure.warrants_degrade() && later.failure.warrants_degrade();
+        let later_wins =
+            is_back || !self.failure.warrants_degrade() && later.failure.warrants_degrade();
         let told = if later_wins { later } else { self };
         Self { free_at, ..told }
     }

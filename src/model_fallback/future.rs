@@ -15,6 +15,7 @@ use tower_service::Service;
 
 pin_project! {
     /// The future of a [`ModelFallback`](super::ModelFallback).
+    #[must_use = "futures do nothing unless polled"]
     pub struct ModelFallbackFuture<S>
     where
         S: Service<Request<ReplayBody>>,
@@ -102,10 +103,11 @@ where
                 return Poll::Ready(result);
             };
             let now = Instant::now();
+            let is_back = hops.is_back();
             let next = hops.next(&failure, now);
             let this = Failed::new(result, failure, now);
             let told = match failed.take() {
-                Some(first) => first.or(this),
+                Some(first) => first.or(this, is_back),
                 None => this,
             };
             let Some(request) = next else {

@@ -17,6 +17,9 @@ use tokio::time::Instant;
 pub(super) struct Hops {
     kept: KeptRequest<ReplayBody>,
     route: Route,
+    /// Where a model was spared that would have been asked if there were no other one.
+    diverted: Option<Route>,
+    is_back: bool,
     shared: Arc<Shared>,
 }
 
@@ -25,6 +28,8 @@ impl Hops {
         Self {
             kept,
             route,
+            diverted: None,
+            is_back: false,
             shared,
         }
     }
@@ -33,26 +38,55 @@ impl Hops {
     pub(super) fn next(&mut self, failure: &Failure, now: Instant) -> Option<Request<ReplayBody>> {
         let deadline = self.kept.call().and_then(Call::deadline);
         let has_time = deadline.is_none_or(|deadline| !deadline.left(now).is_zero());
-        if !failure.warrants_fallback() || self.route.models_left() == 0 || !has_time {
+        if !has_time || self.is_back {
             return None;
         }
-        let request = self.rewritten()?;
-        self.tell(failure.kind);
+        if failure.is_diverted() && self.diverted.is_none() {
+            self.diverted = Some(self.route.clone());
+        }
+        let mut to = self.route.clone();
+        let models_left = if failure.warrants_fallback() && to.models_left() > 0 {
+            to.advance();
+            to.models_left()
+        } else {
+            to = self.way_back(failure)?;
+            0
+        };
+        let request = self.request(&to, models_left)?;
+        self.tell(&to, failure.kind);
+        self.route = to;
         Some(request)
     }
 
-    /// Goes on to the next model: the original request with nothing changed but the model, a `max_tokens` above what that
-    /// model allows, and the length.
-    fn rewritten(&mut self) -> Option<Request<ReplayBody>> {
-        self.route.advance();
-        let model = self.route.model()?;
+    /// Whether the model that is asked is asked because no other one answered.
+    pub(super) fn is_back(&self) -> bool {
+        self.is_back
+    }
+
+    /// Back to the first model that was only spared, once. Also from one that refused the call: that model may differ in
+    /// what it takes, and a caller's mistake is its own to say.
+    fn way_back(&mut self, failure: &Failure) -> Option<Route> {
+        if !failure.warrants_fallback() && failure.kind != FailureKind::Refused {
+            return None;
+        }
+        let route = self.diverted.take()?;
+        self.is_back = true;
+        Some(route)
+    }
+
+    /// The original request with nothing changed but the model, a `max_tokens` above what that model allows, and the
+    /// length; the caller's own bytes for the model that was addressed.
+    fn request(&self, to: &Route, models_left: u8) -> Option<Request<ReplayBody>> {
+        let model = to.model()?;
+        let change = |call: &mut Call| call.set_hop(to.hop(), Arc::clone(&model.name), models_left);
+        if to.hop() == 0 {
+            return Some(self.kept.again(change));
+        }
         let original = self.kept.body();
         let facts = self.kept.call()?.request()?;
         let segments = facts.rewrite(original.segments(), &model.name, model.max_tokens)?;
         let body = ReplayBody::from(segments);
         let length = HeaderValue::from(body.len());
-        let (hop, models_left) = (self.route.hop(), self.route.models_left());
-        let change = |call: &mut Call| call.set_hop(hop, Arc::clone(&model.name), models_left);
         let mut request = self.kept.again(change);
         *request.body_mut() = body;
         if let Some(value) = request.headers_mut().get_mut(CONTENT_LENGTH) {
@@ -61,8 +95,8 @@ impl Hops {
         Some(request)
     }
 
-    fn tell(&self, kind: FailureKind) {
-        let (from, to) = (self.route.model_before(), self.route.model());
+    fn tell(&self, to: &Route, kind: FailureKind) {
+        let (from, to) = (self.route.model(), to.model());
         if let (Some(call), Some(from), Some(to)) = (self.kept.call(), from, to) {
             self.shared.observers.tell(&Event::FellBack {
                 feature: call.feature(),

@@ -49,7 +49,7 @@ impl ModelFallbackLayer {
         self.change(|shared| shared.chains.push(chain))
     }
 
-    /// Sets the chain of one feature, which then uses no other.
+    /// Sets the chain of one feature, which then uses no other. Default: that of all features.
     #[must_use]
     pub fn with_feature_chain<M: Into<ChainModel>>(
         self,
@@ -60,13 +60,31 @@ impl ModelFallbackLayer {
         self.change(|shared| shared.chains.set(feature.into(), Some(chain)))
     }
 
+    /// Sets the chains of one feature, which then uses no other. Of several, the first that has the model of a call is its
+    /// chain; without any, no other model stands in.
+    #[must_use]
+    pub fn with_feature_chains<C, M>(
+        self,
+        feature: impl Into<Feature>,
+        chains: impl IntoIterator<Item = C>,
+    ) -> Self
+    where
+        C: IntoIterator<Item = M>,
+        M: Into<ChainModel>,
+    {
+        let chains = chains
+            .into_iter()
+            .map(|chain| chain.into_iter().map(Into::into).collect());
+        self.change(|shared| shared.chains.set(feature.into(), chains))
+    }
+
     /// Lets no other model stand in for one feature.
     #[must_use]
     pub fn without_fallback(self, feature: impl Into<Feature>) -> Self {
         self.change(|shared| shared.chains.set(feature.into(), None))
     }
 
-    /// Adds an observer of [`FellBack`](crate::Event::FellBack).
+    /// Adds an observer of [`FellBack`](crate::Event::FellBack). Default: none.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
         self.change(|shared| shared.observers.push(observer))

@@ -27,6 +27,10 @@
 //! caller's mistakes, a spend limit and a passed deadline are returned as they are; nor is another model asked once the
 //! deadline has passed. An answer that was committed is never moved.
 //!
+//! A model that has just come up is [spared](crate::circuit_breaker) most of the calls that have another model. Where that
+//! other one does not answer, or refuses the call, there was no other model: the call goes back to the one that was spared,
+//! once, and what that one says is the call's answer or failure.
+//!
 //! # Which failure
 //!
 //! When all fail, the failure of the first is returned: it is the model that was asked for. A 400 or a 404 of a later one

@@ -109,6 +109,7 @@ impl MonitorBuilder {
 
     /// Calls this for each alert raised and each cleared, once each, outside locks, on the task whose event or check
     /// changed it: be quick. It may use the monitor; what it panics with is swallowed. May be given more than once.
+    /// Default: none.
     ///
     /// The alert is also told as [`Event::Alert`](crate::Event::Alert), and so logged.
     pub fn with_alert(mut self, on_alert: impl Fn(&Alert) + Send + Sync + 'static) -> Self {
@@ -116,7 +117,7 @@ impl MonitorBuilder {
         self
     }
 
-    /// Tells [`Event::Alert`](crate::Event::Alert) to this observer.
+    /// Tells [`Event::Alert`](crate::Event::Alert) to this observer. Default: none.
     pub fn with_observer(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observers.push(observer);
         self

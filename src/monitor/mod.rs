@@ -16,7 +16,7 @@
 //!     .with_alert(|alert| println!("{alert}"))
 //!     .build()?;
 //!
-//! // For `with_observer` of the builder or of a layer.
+//! // For `observe` of the builder, or `with_observer` of a layer.
 //! let observer: Arc<dyn Observe> = Arc::new(monitor.clone());
 //!
 //! // On the status page.

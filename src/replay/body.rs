@@ -51,7 +51,10 @@ pub(super) struct Rendering {
 impl Rendering {
     /// For the answer of a Messages call that is a stream of events.
     pub(super) fn of(head: &mut response::Parts, call: &Call, served: &Served) -> Option<Self> {
-        if call.asked_model().is_none() || !headers::is_event_stream(&head.headers) {
+        // Text of ours in an encoded stream could not be read by anybody: that one keeps its error.
+        let readable =
+            headers::is_event_stream(&head.headers) && !headers::is_encoded(&head.headers);
+        if call.asked_model().is_none() || !readable {
             return None;
         }
         // An event more or an end too early would make it a lie.
@@ -113,6 +116,11 @@ where
                     rendering.last = *last;
                 }
                 return Poll::Ready(Some(Ok(frame)));
+            }
+            // The caller has all of it.
+            Some(Err(_)) if rendering.end.get() == Some(Ended::Complete) => {
+                rendering.over = true;
+                return Poll::Ready(None);
             }
             Some(Err(error)) => rendering.error(Some(&*error)),
             // Cut, though it looks like an end.

@@ -232,6 +232,9 @@ fn call<S: Service<Request<ReplayBody>>>(
     let (body, facts) = gather.finish();
     let call = opening.call(facts, body.len());
     head::seal(&mut parts.headers, body.len());
+    if call.asked_model().is_some() {
+        head::ask_plainly(&mut parts.headers);
+    }
     parts.extensions.insert(call.clone());
     let request = Request::from_parts(parts, body);
     let Some(watch) = watch else {

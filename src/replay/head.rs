@@ -1,5 +1,6 @@
 //! What Replay does to the heads of request and response.
 
+use super::layer::ReplayLayer;
 use crate::{
     call::{Call, Deadline, Feature, Outcome, Served, Tenant},
     classify::{End, Ended, FailureKind, Verdict},
@@ -10,10 +11,9 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
     request, response,
 };
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// What the head of a request says of its call.
@@ -28,7 +28,7 @@ pub(super) struct Opening {
 }
 
 /// Takes from the head what is meant for this crate, and hides its secrets from `Debug`.
-pub(super) fn open(head: &mut request::Parts, now: Instant, default: Duration) -> Opening {
+pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer) -> Opening {
     headers::strip_ours(&mut head.headers);
     headers::mark_secrets(&mut head.headers);
     let credential = headers::credential(&head.headers);
@@ -36,9 +36,11 @@ pub(super) fn open(head: &mut request::Parts, now: Instant, default: Duration) -
         .extensions
         .remove()
         .or_else(|| credential.map(Tenant::new));
+    let feature: Feature = head.extensions.remove().unwrap_or_default();
+    let default = layer.deadline_of(&feature);
     let in_default = || now.checked_add(default).map(Deadline::at);
     Opening {
-        feature: head.extensions.remove().unwrap_or_default(),
+        feature,
         deadline: head
             .extensions
             .remove()
@@ -85,6 +87,12 @@ pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
     }
 }
 
+/// Takes back the caller's leave to encode the answer: of an encoded one nothing can be read, neither an error inside a
+/// 200 or a 404 nor whether it is whole. Removed and not set, for a client that decodes by itself adds its own.
+pub(super) fn ask_plainly(headers: &mut HeaderMap) {
+    headers.remove(ACCEPT_ENCODING);
+}
+
 /// Writes on an answer what served it, and returns that.
 pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) -> Served {
     let left = head.extensions.get::<Served>().cloned();
@@ -99,7 +107,7 @@ pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) 
     if verdict
         .failure()
         .is_some_and(|failure| !local(failure.kind))
-        && sdk_retries(head.status)
+        && (sdk_retries(head.status) || head.headers.contains_key(X_SHOULD_RETRY))
     {
         head.headers
             .insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
@@ -129,7 +137,7 @@ fn served(call: &Call, verdict: &Verdict) -> Served {
     }
 }
 
-/// The statuses that the official SDKs retry by themselves.
+/// The statuses that the official SDKs retry by themselves; any other they retry where upstream says so.
 fn sdk_retries(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 409 | 429 | 500..)
 }
@@ -193,6 +201,20 @@ mod tests {
             );
             assert_eq!(served.outcome, Outcome::Error);
         }
+    }
+
+    #[test]
+    fn upstreams_wish_for_a_retry_is_not_passed_on_with_a_final_failure() {
+        let (mut head, ()) = Response::builder()
+            .status(400)
+            .header(X_SHOULD_RETRY, "true")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let refused = Failure::new(FailureKind::Refused).with_should_retry(Some(true));
+        let call = Call::new(Some("sonnet".into()));
+        close(&mut head, &call, &Verdict::Failed(refused));
+        assert_eq!(head.headers[X_SHOULD_RETRY], "false");
     }
 
     #[test]

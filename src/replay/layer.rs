@@ -2,10 +2,11 @@
 
 use super::service::Replay;
 use crate::{
+    call::Feature,
     error::BuildError,
     event::{Observe, Observers},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 /// Reads the request body once and puts a [`Call`](crate::Call) on the request. See the [module docs](super).
@@ -13,6 +14,8 @@ use tower_layer::Layer;
 pub struct ReplayLayer {
     pub(super) limit: u64,
     pub(super) deadline: Duration,
+    /// None where no feature has one of its own: the usual case costs nothing.
+    pub(super) deadlines: Option<Arc<HashMap<Feature, Duration>>>,
     pub(super) observers: Observers,
 }
 
@@ -22,6 +25,7 @@ impl Default for ReplayLayer {
             // What the Messages API takes.
             limit: 32 << 20,
             deadline: Duration::from_secs(600),
+            deadlines: None,
             observers: Observers::default(),
         }
     }
@@ -49,6 +53,28 @@ impl ReplayLayer {
         self
     }
 
+    /// The same for the calls of one feature. Default: none has a deadline of its own.
+    #[must_use]
+    pub fn with_feature_deadline(
+        mut self,
+        feature: impl Into<Feature>,
+        deadline: Duration,
+    ) -> Self {
+        let mut deadlines = self.deadlines.as_deref().cloned().unwrap_or_default();
+        deadlines.insert(feature.into(), deadline);
+        self.deadlines = Some(Arc::new(deadlines));
+        self
+    }
+
+    /// The deadline of a call that brings none.
+    pub(super) fn deadline_of(&self, feature: &Feature) -> Duration {
+        let own = self
+            .deadlines
+            .as_ref()
+            .and_then(|deadlines| deadlines.get(feature));
+        own.copied().unwrap_or(self.deadline)
+    }
+
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline
     }
@@ -64,10 +90,17 @@ impl ReplayLayer {
         if self.deadline.is_zero() {
             return Err(BuildError::new("replay.deadline", "0s", "longer than 0s"));
         }
+        for (feature, deadline) in self.deadlines.iter().flat_map(|deadlines| deadlines.iter()) {
+            if deadline.is_zero() {
+                let field = format!("replay.feature_deadline.{feature}");
+                return Err(BuildError::new(field, "0s", "longer than 0s"));
+            }
+        }
         Ok(())
     }
 
     /// Tells this observer of [`Event::CallEnded`](crate::Event::CallEnded). May be given several times.
+    /// Default: none.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observers.push(observer);

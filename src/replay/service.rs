@@ -55,7 +55,7 @@ where
         let (mut parts, body) = request.into_parts();
         let limit = self.settings.limit;
         let now = Instant::now();
-        let opening = head::open(&mut parts, now, self.settings.deadline);
+        let opening = head::open(&mut parts, now, &self.settings);
         let record = Record::new(
             self.settings.observers.clone(),
             opening.feature.clone(),

@@ -1,7 +1,8 @@
 //! A response body that is played from a list of steps.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,9 +26,23 @@ pub(super) enum Step {
     },
     /// Tells the connection to reset itself.
     Reset,
+    /// Ends the connection where it is.
+    Close,
     /// Nothing more, and no end either.
     Stall,
 }
+
+/// What makes hyper close the connection without an end of the body.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("closed as the script says")
+    }
+}
+
+impl Error for Closed {}
 
 /// Plays the steps and ends after the last; it counts as a running answer until it is dropped.
 #[derive(Debug)]
@@ -55,12 +70,12 @@ impl ScriptedBody {
 
 impl Body for ScriptedBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Closed;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Closed>>> {
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
@@ -68,6 +83,7 @@ impl Body for ScriptedBody {
             }
             match self.steps.pop_front() {
                 None => return Poll::Ready(None),
+                Some(Step::Close) => return Poll::Ready(Some(Err(Closed))),
                 Some(Step::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Some(Step::Pause(pause)) => self.pause(pause),
                 Some(Step::Repeat { data, every }) => {

@@ -33,6 +33,9 @@ pub enum Fault {
     /// What was sent is given 5 ms to arrive first, since some systems throw away what a reset
     /// overtakes.
     Cut,
+    /// The connection is closed in the middle of the body: what was sent arrives, and then the
+    /// client's read fails.
+    Close,
     /// The body ends as if it were whole. An answer with a `content-length` ends short of it, which
     /// HTTP clients report as an error; a stream ends cleanly, which they do not.
     End,

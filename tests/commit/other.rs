@@ -96,8 +96,8 @@ async fn an_answer_that_is_not_what_was_asked_for_is_a_failure() {
         for sure in [true, false] {
             let mut answer = answer.clone();
             answer.sure = sure;
-            if !sure && !stream && kind != ServerError {
-                // Without anything to act, its first chunk commits it.
+            if !sure && !stream && kind == Transport {
+                // Without anything to act, its first chunk commits it, unless that shows an error.
                 continue;
             }
             let seen = Seen::default();
@@ -253,6 +253,23 @@ async fn what_is_no_messages_call_passes_through() {
     assert!(seen.events().is_empty(), "no model, no events");
 }
 
+/// Other services of the API stream events of other names, with long pauses and without a `message_stop`.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_of_a_messages_call_passes_through_too() {
+    let event = "event: session.status_idle\ndata: {}\n\n";
+    let answer = Answer::sse([data(event), Wait(20 * S), data(event)]);
+    let start = Instant::now();
+    let seen = Seen::default();
+    let response = ask(CommitLayer::new(), answer, Some(Call::new(None)), &seen)
+        .await
+        .unwrap();
+    assert_eq!(Instant::now(), start, "passed on by its head");
+    assert_eq!(
+        read(response.into_body()).await,
+        ([event, event].concat(), None)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_known_to_be_empty_has_ended_with_its_head() {
     for length in [0, 5] {
@@ -292,6 +309,27 @@ async fn an_encoded_answer_is_passed_on_unread() {
         read(response.into_body()).await,
         ("\u{1f}gzip".to_owned(), None)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_the_key_of_a_call_nor_what_was_said_is_printed() {
+    let client = service_fn(|_: Request<()>| async {
+        std::future::pending::<Result<Response<http_body_util::Full<bytes::Bytes>>, BoxError>>()
+            .await
+    });
+    let mut request = Request::new(());
+    request
+        .headers_mut()
+        .insert("x-api-key", "s3cret".parse().unwrap());
+    let call = CommitLayer::new().layer(client).call(request);
+    let printed = format!("{call:?}");
+    assert!(!printed.contains("s3cret"), "{printed}");
+
+    let answer = Answer::sse([data(START), data(DELTA), Stall]);
+    let mut body = crate::script::plain(answer).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    let printed = format!("{body:?}");
+    assert!(!printed.contains("Hello"), "{printed}");
 }
 
 #[test]

@@ -131,6 +131,7 @@ async fn a_good_stream_passes_byte_for_byte_wherever_its_chunks_end() {
     }
 }
 
+// Case 50.
 #[tokio::test(start_paused = true)]
 async fn a_fault_after_the_first_content_ends_a_stream_with_one_error_event() {
     use FailureKind::{Overloaded, Truncated};
@@ -221,6 +222,32 @@ async fn a_fault_after_the_first_content_ends_a_stream_with_one_error_event() {
                 .count();
             assert_eq!(broke_off, 1, "{name}");
         }
+    }
+}
+
+/// An error in one chunk with the first content used to be retried, and one in the next chunk not.
+#[tokio::test(start_paused = true)]
+async fn a_fault_in_one_chunk_with_the_first_content_comes_after_the_commit_too() {
+    let half = &DELTA[..DELTA.len() - 1];
+    for (rest, kind) in [
+        (ERROR, FailureKind::Overloaded),
+        (MANGLED, FailureKind::Truncated),
+        (START, FailureKind::Truncated),
+        (half, FailureKind::Truncated),
+    ] {
+        let seen = Seen::default();
+        let good = [START, DELTA].concat();
+        let answer = Answer::sse([data(&[&good, rest].concat())]);
+        let response = ask(CommitLayer::new(), answer, None, &seen).await.unwrap();
+        let end = end(&response);
+        let (text, _) = read(response.into_body()).await;
+        assert!(
+            text.starts_with(&[&good, "event: error"].concat()),
+            "{text}"
+        );
+        assert_eq!(text.matches("event: error").count(), 1, "{text}");
+        assert_eq!(end.get(), Some(Ended::Failed(kind)));
+        assert_eq!(seen.open(), 0);
     }
 }
 
@@ -346,6 +373,17 @@ async fn a_slow_caller_is_no_stall_of_the_upstream() {
         String::from_utf8(text).unwrap(),
         [DELTA, DELTA, DELTA, STOP].concat()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_came_whole_with_its_head_announces_no_length_either() {
+    let all = [START, DELTA, STOP, PING].concat();
+    let mut answer = Answer::sse([data(&all)]).header("content-length", all.len());
+    answer.sure = true;
+    let response = plain(answer).await.unwrap();
+    assert!(!response.headers().contains_key("content-length"));
+    let (text, failure) = read(response.into_body()).await;
+    assert_eq!((text, failure), ([START, DELTA, STOP].concat(), None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,11 @@ use super::client::{End, answer, faulty, ms, silent_after};
 #[tokio::test]
 async fn a_json_answer_can_end_stall_or_break_short_of_its_length() {
     let whole = answer(Reply::ok().deltas(4), false).await.text().len();
-    for (fault, end) in [(Fault::Cut, End::Reset), (Fault::End, End::Short)] {
+    for (fault, end) in [
+        (Fault::Cut, End::Reset),
+        (Fault::Close, End::Short),
+        (Fault::End, End::Short),
+    ] {
         for (at, expected) in [(At::Start, 0), (At::Deltas(2), whole / 2)] {
             let short = faulty(at, fault.clone(), false).await;
             assert_eq!(short.header("content-length"), whole.to_string());

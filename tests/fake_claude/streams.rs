@@ -98,7 +98,11 @@ async fn a_malformed_event_is_one_event_whose_data_is_not_json() {
 
 #[tokio::test]
 async fn half_an_event_can_be_the_last_that_comes() {
-    for (fault, end) in [(Fault::Cut, End::Reset), (Fault::End, End::Clean)] {
+    for (fault, end) in [
+        (Fault::Cut, End::Reset),
+        (Fault::Close, End::Short),
+        (Fault::End, End::Clean),
+    ] {
         let half = faulty(At::MidDelta(1), fault, true).await;
         let (_, rest) = half.events();
         assert_eq!(half.count("content_block_delta"), 1);

@@ -141,6 +141,13 @@ async fn a_whole_stream_and_one_with_its_own_error_get_nothing_added() {
 }
 
 #[tokio::test]
+async fn a_stream_that_breaks_behind_message_stop_gets_nothing_added() {
+    let (text, ended) = streamed(&[START, DELTA, STOP], BodyEnd::Cut).await;
+    ended.unwrap();
+    assert_eq!(text, [START, DELTA, STOP].concat());
+}
+
+#[tokio::test]
 async fn other_bodies_keep_their_error() {
     let json = Act::Answer {
         after: Duration::ZERO,

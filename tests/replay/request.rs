@@ -88,6 +88,21 @@ async fn the_tenant_is_told_by_the_credential() {
     assert_eq!(tenant("accept", "*/*").await, Tenant::default());
 }
 
+/// A key that everybody sends (a placeholder, or that of a gateway) must not make one tenant of all.
+#[tokio::test]
+async fn callers_who_share_one_of_two_credentials_are_two_tenants() {
+    let tenant = async |token: &'static str| {
+        let request = Request::builder()
+            .header("x-api-key", "placeholder")
+            .header("authorization", token)
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        call_of(&through(ReplayLayer::new(), request).await).tenant()
+    };
+    assert_eq!(tenant("Bearer a").await, tenant("Bearer a").await);
+    assert_ne!(tenant("Bearer a").await, tenant("Bearer b").await);
+}
+
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_and_nothing_is_sent() {
     let layer = ReplayLayer::new().with_limit(10);
@@ -212,6 +227,19 @@ async fn what_is_ours_and_what_is_secret_stays_here() {
         "it is still sent"
     );
     assert!(!format!("{sent:?}").contains("s3cret"));
+}
+
+/// The answers of the API are compressed for whoever allows it, as the official SDKs do.
+#[tokio::test]
+async fn an_answer_that_must_be_read_is_asked_for_plainly() {
+    for (body, kept) in [(r#"{"model":"m"}"#, false), ("no json", true)] {
+        let mut request = Request::new(full(body));
+        request
+            .headers_mut()
+            .insert("accept-encoding", "gzip, br".parse().unwrap());
+        let sent = through(ReplayLayer::new(), request).await;
+        assert_eq!(sent.headers().contains_key("accept-encoding"), kept);
+    }
 }
 
 #[tokio::test]

@@ -283,6 +283,7 @@ fn run(script: &[Step]) -> Result<Vec<CircuitState>, TestCaseError> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+    // Case 79.
     #[test]
     fn the_machine_walks_in_step_with_a_reference_that_recounts_everything(script in steps()) {
         run(&script)?;

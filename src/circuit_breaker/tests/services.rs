@@ -163,6 +163,15 @@ fn settings_that_cannot_work_are_refused_by_name() {
             "consecutive_span",
         ),
         (new().with_window(Duration::ZERO), "window"),
+        (
+            new().with_consecutive_within(Duration::ZERO),
+            "consecutive_within",
+        ),
+        (new().with_own_timeouts(few, Duration::ZERO), "own_timeouts"),
+        (
+            new().with_slow_calls(Duration::ZERO, 0.5, few),
+            "slow_calls",
+        ),
         (new().with_cooldown(Duration::ZERO), "cooldown"),
         (
             new().with_max_cooldown(Duration::from_secs(59)),

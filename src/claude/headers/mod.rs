@@ -6,7 +6,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderMap;
 use http::header::{
@@ -174,16 +177,25 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
     value.split(';').next().map(str::trim)
 }
 
-/// The value that tells one tenant from another: `x-api-key`, else `authorization`, else `api-key`.
+/// What tells one tenant from another: the values of `x-api-key`, `authorization` and `api-key`.
 ///
-/// Old SDKs send the first, new ones the second, and some gateways the third; an empty value counts
-/// as absent. This is the secret itself: hash it with a key before it goes anywhere.
-pub fn credential(headers: &HeaderMap) -> Option<&[u8]> {
-    [X_API_KEY, AUTHORIZATION, API_KEY]
+/// Old SDKs send the first, new ones the second, and some gateways the third. Where there are several, all of them count:
+/// which one upstream believes is not known here, and one of them may be a placeholder that everybody sends. An empty
+/// value counts as absent. This is the secret itself: hash it with a key before it goes anywhere.
+pub fn credential(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
+    let mut all = [X_API_KEY, AUTHORIZATION, API_KEY]
         .into_iter()
-        .filter_map(|name| headers.get(name))
+        .flat_map(|name| headers.get_all(name))
         .map(HeaderValue::as_bytes)
-        .find(|value| !value.is_empty())
+        .filter(|value| !value.is_empty());
+    let mut credential = Cow::Borrowed(all.next()?);
+    for value in all {
+        let together = credential.to_mut();
+        // No header value holds a line feed.
+        together.push(b'\n');
+        together.extend_from_slice(value);
+    }
+    Some(credential)
 }
 
 /// Mark the values of the [`SECRETS`] as sensitive, so that `Debug` prints none of them.

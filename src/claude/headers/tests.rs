@@ -94,6 +94,7 @@ fn zero_the_past_and_garbage_are_no_wait() {
     assert_eq!(wait_of(&[]), None);
 }
 
+// Case 45.
 #[test]
 fn a_huge_wait_is_shortened_and_never_overflows() {
     let endless = "9".repeat(400);
@@ -160,21 +161,22 @@ fn identity_is_no_encoding() {
 }
 
 #[test]
-fn the_tenant_is_told_by_the_first_credential_that_is_there() {
+fn the_tenant_is_told_by_all_credentials_that_are_there() {
+    let of = |pairs: &[_]| credential(&map(pairs)).map(Cow::into_owned);
     let all = [
         ("x-api-key", "k"),
         ("authorization", "Bearer b"),
         ("api-key", "f"),
     ];
-    assert_eq!(credential(&map(&all)), Some(&b"k"[..]));
-    assert_eq!(credential(&map(&all[1..])), Some(&b"Bearer b"[..]));
-    assert_eq!(credential(&map(&all[2..])), Some(&b"f"[..]));
+    assert_eq!(of(&all).unwrap(), b"k\nBearer b\nf");
+    assert_eq!(of(&all[1..]).unwrap(), b"Bearer b\nf");
+    assert_eq!(of(&all[2..]).unwrap(), b"f");
     assert_eq!(
-        credential(&map(&[("x-api-key", ""), ("api-key", "f")])),
-        Some(&b"f"[..]),
+        of(&[("x-api-key", ""), ("api-key", "f")]).unwrap(),
+        b"f",
         "an empty value is no credential"
     );
-    assert_eq!(credential(&HeaderMap::new()), None);
+    assert_eq!(of(&[]), None);
 }
 
 #[test]

@@ -160,9 +160,32 @@ fn only_whole_text_answers_that_ended_their_turn_are_cacheable() {
     let good = String::from_utf8(message_json(&good).to_vec()).unwrap();
     assert!(cacheable(good.as_bytes()));
     let block = "{\"text\":\"Service \\\"degraded\\\".\\n\",\"type\":\"text\"}";
+    for as_good in [
+        good.replace("end_turn", "max_tokens")
+            .replacen('{', "{\"stop_reason\":\"x\",", 1)
+            .replace("max_tokens", "end_turn"),
+        good.replace("\"text\",", "\"te\\u0078t\","),
+        good.replacen('{', "{\"deep\":[{\"type\":1,\"content\":null}],", 1),
+    ] {
+        assert!(cacheable(as_good.as_bytes()), "{as_good}");
+    }
+    for broken in [
+        "",
+        "x",
+        "[]",
+        "{}",
+        "null",
+        &good[..good.len() - 1],
+        &(good.clone() + "}"),
+    ] {
+        assert!(!cacheable(broken.as_bytes()), "{broken}");
+    }
     for bad in [
         good.replace("end_turn", "max_tokens"),
         good.replace("end_turn", "refusal"),
+        good.replace("\"end_turn\"", "null"),
+        good.replace("\"end_turn\"", "{\"end_turn\":1}"),
+        good.replace("\"Service \\\"degraded\\\".\\n\"", "7"),
         good.replace(block, ""),
         good.replace(
             block,

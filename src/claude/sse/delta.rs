@@ -1,6 +1,6 @@
 //! Recognises the event that nearly all of a stream consists of, in the form in which the API writes it.
 
-use memchr::memchr2;
+use memchr::memchr3_iter;
 
 const HEAD: &[u8] =
     b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
@@ -18,23 +18,31 @@ pub(super) fn whole_delta(chunk: &[u8]) -> Option<usize> {
     ]
     .into_iter()
     .find_map(|head| rest.strip_prefix(head))?;
-    let end = memchr2(b'\n', b'\r', text)?;
-    let (line, after) = text.split_at(end);
-    let closing = after_string(line)?.strip_prefix(b"}")?.trim_ascii_start();
-    let closed = closing.strip_prefix(b"}")?.trim_ascii_start().is_empty();
-    let after = after.strip_prefix(b"\n\n").filter(|_| closed)?;
+    let after = after_string(text)?.strip_prefix(b"}")?;
+    let after = after_blanks(after).strip_prefix(b"}")?;
+    let after = after_blanks(after).strip_prefix(b"\n\n")?;
     Some(chunk.len() - after.len())
 }
 
-/// What follows the string that `text` is the inside of.
-fn after_string(mut text: &[u8]) -> Option<&[u8]> {
-    loop {
-        let at = memchr2(b'"', b'\\', text)?;
-        if text.get(at) == Some(&b'"') {
-            return text.get(at + 1..);
+/// What follows the string that `text` is the inside of; `None` if the line ends within it. Looks at each byte once.
+fn after_string(text: &[u8]) -> Option<&[u8]> {
+    for at in memchr3_iter(b'"', b'\n', b'\r', text) {
+        let (inside, rest) = text.split_at(at);
+        let after = rest.strip_prefix(b"\"")?;
+        let escapes = inside.iter().rev().take_while(|byte| **byte == b'\\');
+        // An even number of backslashes escape one another.
+        if escapes.count() % 2 == 0 {
+            return Some(after);
         }
-        text = text.get(at + 2..)?;
     }
+    None
+}
+
+fn after_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = text {
+        text = rest;
+    }
+    text
 }
 
 fn after_digits(mut text: &[u8]) -> &[u8] {
@@ -59,6 +67,8 @@ mod tests {
         for text in [
             r#""text_delta","text":"""#,
             r#""text_delta","text":"a \"quote\", \\ and {braces""#,
+            r#""text_delta","text":"a backslash at the end \\""#,
+            r#""text_delta","text":"\\\"""#,
             r#""thinking_delta","thinking":"hm""#,
             r#""input_json_delta","partial_json":"{\"a""#,
             r#""signature_delta","signature":"Eq==""#,

@@ -263,11 +263,58 @@ fn events_before_one_that_is_too_large_are_told() {
     assert_eq!(ends, [22]);
 }
 
+/// Found by fuzzing: a delta that came in one piece was held to a bound one byte tighter than one that came in several.
+#[test]
+fn the_bound_is_the_same_to_the_byte_however_an_event_is_cut() {
+    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\"}}\n\n";
+    for (bound, passes) in [(delta.len() - 1, true), (delta.len() - 2, false)] {
+        for size in [1, 10, delta.len()] {
+            let bound = NonZeroUsize::new(bound).unwrap();
+            let mut splitter = Splitter::new().with_max_event(bound);
+            let mut chunks = delta.as_bytes().chunks(size);
+            let passed = chunks.all(|chunk| splitter.push(chunk, |_| {}).is_ok());
+            assert_eq!(passed, passes, "{bound} in chunks of {size}");
+        }
+    }
+}
+
 #[test]
 fn many_short_events_are_not_mistaken_for_one_long_one() {
     let mut splitter = Splitter::new().with_max_event(NonZeroUsize::new(32).unwrap());
     for _ in 0..1000 {
         splitter.push(b"event: ping\ndata: {}\n\n", |_| {}).unwrap();
+    }
+}
+
+#[test]
+fn no_byte_is_searched_more_than_three_times_whatever_comes() {
+    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"";
+    for part in [
+        "e",
+        "\n",
+        "\r",
+        "event: x",
+        "event: content_block_delta\ndata: ",
+        "event: content_block_delta\ndata: {}\n\n",
+        delta,
+        &format!("{delta}Hi\"}}}}\n\n"),
+        &format!("{delta}Hi\"}}}}}}\n\n"),
+        &format!("{delta}Hi\"}}}}\r\n\r\n"),
+        &format!("data: {}\n\n", "{".repeat(1000)),
+    ] {
+        let stream = part.repeat((256 << 10) / part.len());
+        for size in [1, 7, 100, 4096, stream.len()] {
+            let limit = NonZeroUsize::new(usize::MAX).unwrap();
+            let mut splitter = Splitter::new().with_max_event(limit);
+            for chunk in stream.as_bytes().chunks(size) {
+                splitter.push(chunk, |_| {}).unwrap();
+            }
+            let searched = splitter.searched;
+            assert!(
+                searched <= 3 * stream.len(),
+                "{searched} in chunks of {size}: {part}"
+            );
+        }
     }
 }
 

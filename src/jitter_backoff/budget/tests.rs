@@ -17,6 +17,7 @@ fn drain(account: &Arc<Account>, now: Instant) -> usize {
         .count()
 }
 
+// Case 51.
 #[test]
 fn a_budget_of_20_percent_without_a_reserve_allows_2_000_of_10_000() {
     let budget = RetryBudget::new().with_reserve(0);
@@ -43,6 +44,7 @@ fn the_ratio_is_exact_where_whole_numbers_would_round_it() {
     }
 }
 
+// Case 52.
 #[test]
 fn the_reserve_is_ten_at_the_start_and_refills_by_one_a_second() {
     let (account, start) = account(RetryBudget::new());
@@ -58,6 +60,7 @@ fn the_reserve_is_ten_at_the_start_and_refills_by_one_a_second() {
     assert_eq!(drain(&account, start + secs(1e6)), 10);
 }
 
+// Case 52.
 #[test]
 fn what_calls_earned_expires_within_a_minute_and_not_before_half_of_it() {
     for (after, left) in [(29.9, 20), (59.9, 20), (60.0, 0), (1e9, 0)] {
@@ -74,6 +77,7 @@ fn what_calls_earned_expires_within_a_minute_and_not_before_half_of_it() {
     assert_eq!(drain(&account, start + secs(59.9)), 20);
 }
 
+// Case 54.
 #[test]
 fn a_retry_that_was_never_made_gives_back_what_it_took_and_no_more() {
     let (account, start) = account(RetryBudget::new().with_refill(1));
@@ -92,6 +96,7 @@ fn a_retry_that_was_never_made_gives_back_what_it_took_and_no_more() {
     assert_eq!(drain(&account, refilled), 10);
 }
 
+// Case 53.
 #[test]
 fn the_balance_never_goes_below_zero_under_64_threads() {
     let (account, now) = account(RetryBudget::new());

@@ -35,6 +35,7 @@ fn delays_double_from_one_second_to_the_cap() {
     assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
 }
 
+// Case 47.
 #[test]
 fn attempt_1000_waits_for_the_cap_and_does_not_overflow() {
     for jitter in [
@@ -69,6 +70,7 @@ fn a_ratio_spreads_a_quarter_to_both_sides_but_never_above_the_cap() {
     assert_eq!(policy.delay(5, 0.999_999), secs(30.0));
 }
 
+// Case 47.
 #[test]
 fn full_jitter_is_between_zero_and_the_delay_and_half_of_it_on_average() {
     let rng = SharedRng::seeded(47);
@@ -87,6 +89,7 @@ fn full_jitter_is_between_zero_and_the_delay_and_half_of_it_on_average() {
 }
 
 /// Half of all seeds would be too early if a floor were spread to both sides.
+// Case 44.
 #[test]
 fn no_attempt_precedes_a_retry_after_for_any_of_100_000_seeds() {
     let floor = secs(10.0);
@@ -127,11 +130,11 @@ proptest! {
             Decision::Retry(wait) => {
                 prop_assert!(wait >= floor && wait >= own && wait <= limit);
                 prop_assert!(wait <= own.max(floor + (floor / 4).min(secs(2.0))));
-                prop_assert!(room.time_left.is_none_or(|left| wait < left));
+                prop_assert!(room.time().is_none_or(|time| wait < time));
             }
             Decision::HandUp(Some(NotRetried::Wait)) => prop_assert!(floor.max(own) > limit),
             Decision::HandUp(Some(NotRetried::Deadline)) => {
-                prop_assert!(own.max(floor + (floor / 4).min(secs(2.0))) >= room.time_left.unwrap());
+                prop_assert!(own.max(floor + (floor / 4).min(secs(2.0))) >= room.time().unwrap());
             }
             other => prop_assert!(false, "{:?}", other),
         }
@@ -181,6 +184,7 @@ fn a_wait_that_would_end_at_the_deadline_is_not_begun() {
     );
 }
 
+// Case 22.
 #[test]
 fn a_failure_that_left_the_circuit_open_is_handed_up_at_once() {
     let mut failure = overloaded();

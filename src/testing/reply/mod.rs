@@ -247,7 +247,7 @@ impl Reply {
                 Ok(())
             }
             Kind::Error { .. } | Kind::UnknownModel | Kind::Raw { .. } => match fault {
-                Fault::Cut | Fault::End | Fault::Stall | Fault::Pause(_) => Ok(()),
+                Fault::Cut | Fault::Close | Fault::End | Fault::Stall | Fault::Pause(_) => Ok(()),
                 Fault::Error { .. } | Fault::Malformed | Fault::OnlyPings { .. } => {
                     Err(format!("{fault:?} belongs to a successful answer"))
                 }

@@ -71,8 +71,8 @@ impl Reply {
 
     /// Puts a fault into the answer; a second one replaces the first.
     ///
-    /// [`Cut`](Fault::Cut), [`End`](Fault::End), [`Stall`](Fault::Stall) and
-    /// [`Pause`](Fault::Pause) work on every answer that has a body, the others on successful
+    /// [`Cut`](Fault::Cut), [`Close`](Fault::Close), [`End`](Fault::End), [`Stall`](Fault::Stall)
+    /// and [`Pause`](Fault::Pause) work on every answer that has a body, the others on successful
     /// answers only.
     pub fn fail(mut self, at: At, fault: Fault) -> Self {
         self.fault = Some((at, fault));

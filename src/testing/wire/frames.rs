@@ -69,6 +69,12 @@ impl Frames {
         self.step(Step::Reset);
     }
 
+    /// hyper drops what it has not sent yet when a body fails; what it has sent arrives.
+    pub(super) fn close(&mut self) {
+        self.pause(GRACE);
+        self.step(Step::Close);
+    }
+
     pub(super) fn end(mut self) -> Vec<Step> {
         self.flush();
         self.steps

@@ -147,6 +147,7 @@ fn whole(
         // hyper drops what it has not sent yet when a body ends short of its length.
         Some((_, Fault::End)) => frames.pause(GRACE),
         Some((_, Fault::Cut)) => frames.cut(),
+        Some((_, Fault::Close)) => frames.close(),
         Some((_, Fault::Stall | Fault::OnlyPings { .. })) => frames.step(Step::Stall),
     }
     Answer::Respond {

@@ -100,6 +100,7 @@ fn apply(fault: &Fault, frames: &mut Frames) -> bool {
             });
         }
         Fault::Cut => frames.cut(),
+        Fault::Close => frames.close(),
         Fault::Stall => frames.step(Step::Stall),
         Fault::End => {}
     }

@@ -1,0 +1,144 @@
+//! What the sender of a call sets.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The part of an application that makes a call: `chat`, `summary`, `background_jobs` …
+///
+/// Compartments, chains and degrade policies are per feature. Set it as a request extension; keep one and clone it. A
+/// call without one belongs to `default`.
+///
+/// ```
+/// use tower_claude::Feature;
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(Feature::new("chat"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Feature(Arc<str>);
+
+impl Feature {
+    /// The feature of a call that names none.
+    pub const DEFAULT: &'static str = "default";
+
+    /// A feature of this name.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Feature {
+    fn default() -> Self {
+        static DEFAULT: OnceLock<Feature> = OnceLock::new();
+        DEFAULT.get_or_init(|| Self::new(Self::DEFAULT)).clone()
+    }
+}
+
+impl From<&str> for Feature {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<String> for Feature {
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}
+
+/// So that a map keyed by feature can be asked with a `&str`.
+impl std::borrow::Borrow<str> for Feature {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// When a call must have an answer: bounds waits, sleeps, attempts and fallbacks together until the answer is committed.
+/// From then on only idle timeouts act, so that no healthy stream is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// At this instant.
+    pub fn at(instant: Instant) -> Self {
+        Self(instant)
+    }
+
+    /// So long from now. A duration past the end of the clock means in 30 years.
+    pub fn after(duration: Duration) -> Self {
+        const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+        let now = Instant::now();
+        Self(now.checked_add(duration).unwrap_or(now + FAR))
+    }
+
+    /// The instant.
+    pub fn instant(&self) -> Instant {
+        self.0
+    }
+
+    /// What is left of it at `now`; zero once it has passed.
+    pub fn left(&self, now: Instant) -> Duration {
+        self.0.saturating_duration_since(now)
+    }
+}
+
+/// Whose call this is: cool-downs, caches and quotas of one tenant are nothing to another.
+///
+/// A 128-bit keyed hash; the key is drawn once per process, so that neither the value nor its `Debug` form tells the
+/// credential. [`Replay`](crate::replay) derives it from the credential of the request where the sender sets none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Tenant(u128);
+
+impl Tenant {
+    /// The tenant of this name or credential.
+    pub fn new(name: impl AsRef<[u8]>) -> Self {
+        static KEYS: OnceLock<[RandomState; 2]> = OnceLock::new();
+        let [high, low] = KEYS.get_or_init(|| [RandomState::new(), RandomState::new()]);
+        let name = name.as_ref();
+        Self(u128::from(high.hash_one(name)) << 64 | u128::from(low.hash_one(name)))
+    }
+
+    /// The hash, to key maps and caches by.
+    pub fn as_bytes(&self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tenant({:08x})", self.0 >> 96)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_is_the_same_for_the_same_credential_and_never_shows_it() {
+        assert_eq!(Tenant::new("sk-ant-secret"), Tenant::new(b"sk-ant-secret"));
+        assert_ne!(Tenant::new("sk-ant-secret"), Tenant::new("sk-ant-other"));
+        assert!(!format!("{:?}", Tenant::new("sk-ant-secret")).contains("secret"));
+    }
+
+    #[test]
+    fn a_deadline_past_the_end_of_the_clock_is_far_away() {
+        let deadline = Deadline::after(Duration::MAX);
+        assert!(deadline.left(Instant::now()) > Duration::from_secs(1_000_000));
+    }
+}
