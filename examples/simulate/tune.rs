@@ -141,11 +141,11 @@ pub(crate) fn tune(args: &Tune) -> Result<(), BoxError> {
     for figure in &figures {
         print!(" {} |", figure.facts().1);
     }
-    println!(
-        "\n|---|{}|{}",
-        "-".repeat(width + 2),
-        "---:|".repeat(figures.len())
-    );
+    print!("\n|-------|{}|", "-".repeat(width + 2));
+    for figure in &figures {
+        print!("{}:|", "-".repeat(figure.facts().1.chars().count() + 1));
+    }
+    println!();
     for ((name, result), on_front) in names.iter().zip(&results).zip(front) {
         print!("| {:5} | {name:width$} |", if on_front { "●" } else { "" });
         for figure in &figures {

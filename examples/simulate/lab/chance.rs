@@ -41,7 +41,7 @@ impl Chance {
     }
 }
 
-/// SplitMix64's finish: neighbours become strangers.
+/// The finish of `SplitMix64`: neighbours become strangers.
 fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -101,20 +101,20 @@ fn the_trace_of_a_plain_client_is_this_one_everywhere(_: u64) -> Result<Claim, B
 }
 
 fn reference_retries_early(seed: u64) -> Result<Claim, BoxError> {
-    let seen = Seen::in_scenario("S3", "reference", seed)?;
+    let arm = Seen::in_scenario("S3", "reference", seed)?;
     Ok(Claim {
         what: "the reference retries before `retry-after`",
-        holds: seen.get(Figure::Early) > 0.0,
-        because: seen.say(Figure::Early),
+        holds: arm.get(Figure::Early) > 0.0,
+        because: arm.say(Figure::Early),
     })
 }
 
 fn reference_waits_without_bound(seed: u64) -> Result<Claim, BoxError> {
-    let seen = Seen::in_scenario("S4", "reference", seed)?;
+    let arm = Seen::in_scenario("S4", "reference", seed)?;
     Ok(Claim {
         what: "users of the reference wait without bound",
-        holds: seen.get(Figure::Max) > 600.0,
-        because: seen.say(Figure::Max),
+        holds: arm.get(Figure::Max) > 600.0,
+        because: arm.say(Figure::Max),
     })
 }
 
@@ -133,11 +133,11 @@ fn reference_floods_half_open(seed: u64) -> Result<Claim, BoxError> {
 }
 
 fn hang(seed: u64) -> Result<Claim, BoxError> {
-    let seen = Seen::in_scenario("S1b", "ours", seed)?;
+    let arm = Seen::in_scenario("S1b", "ours", seed)?;
     Ok(Claim {
         what: "S1b: a model answers at least 99 % within 30 s",
-        holds: seen.get(Figure::Answered30) >= 99.0,
-        because: seen.say(Figure::Answered30),
+        holds: arm.get(Figure::Answered30) >= 99.0,
+        because: arm.say(Figure::Answered30),
     })
 }
 
@@ -145,7 +145,7 @@ fn overload(seed: u64) -> Result<Claim, BoxError> {
     let with = Seen::in_scenario("S2", "ours", seed)?;
     let alone = Seen::in_scenario("S2", "ours − fallback", seed)?;
     // 60 s of cool-down, and 15 s.
-    let soon = |seen: &Seen| seen.get(Figure::BackModel) <= 75.0;
+    let soon = |arm: &Seen| arm.get(Figure::BackModel) <= 75.0;
     Ok(Claim {
         what: "S2: at least 95 % are answered again within the cool-down + 15 s, also with one model",
         holds: soon(&with) && soon(&alone),
@@ -158,11 +158,11 @@ fn overload(seed: u64) -> Result<Claim, BoxError> {
 }
 
 fn overload_of_an_sdk(seed: u64) -> Result<Claim, BoxError> {
-    let seen = Seen::in_scenario("S2", "SDK", seed)?;
+    let arm = Seen::in_scenario("S2", "SDK", seed)?;
     Ok(Claim {
         what: "S2 is a real one: the retries of an SDK keep the overload up after its cause is gone",
-        holds: seen.get(Figure::BackModel).is_infinite(),
-        because: seen.say(Figure::BackModel),
+        holds: arm.get(Figure::BackModel).is_infinite(),
+        because: arm.say(Figure::BackModel),
     })
 }
 
@@ -190,11 +190,11 @@ fn noisy_feature(seed: u64) -> Result<Claim, BoxError> {
 }
 
 fn stampede(seed: u64) -> Result<Claim, BoxError> {
-    let seen = Seen::in_scenario("S5", "ours", seed)?;
+    let arm = Seen::in_scenario("S5", "ours", seed)?;
     Ok(Claim {
         what: "S5: no opening once the service is coming back",
-        holds: seen.get(Figure::After) == 0.0,
-        because: seen.say(Figure::After),
+        holds: arm.get(Figure::After) == 0.0,
+        because: arm.say(Figure::After),
     })
 }
 
@@ -213,7 +213,7 @@ fn partial(seed: u64) -> Result<Claim, BoxError> {
             .iter()
             .all(|(with, without)| with.get(figure) >= without.get(figure)),
         because: because
-            .map(|seen| seen.say(figure))
+            .map(|arm| arm.say(figure))
             .collect::<Vec<_>>()
             .join("; "),
     })

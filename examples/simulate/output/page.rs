@@ -107,9 +107,9 @@ fn section(scenario: &Scenario, results: &[Studied]) -> Result<String, BoxError>
     out.push_str(&key(drawn.iter().map(|(name, result)| {
         (hex(arm_colour(&result.arm.name)), name.as_str())
     })));
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<details><summary>All figures in which the arms differ</summary>{}</details></section>\n",
+        "<details><summary>All figures in which the arms differ</summary>{}</details></section>",
         table(results, &telling(results))
     );
     Ok(out)

@@ -3,6 +3,7 @@
 use super::{
     super::{
         chance::Chance,
+        engine::CALL,
         scenario::{Fault, Model, Scenario, Which},
         trace::{AttemptEnd, Trace},
     },
@@ -207,7 +208,7 @@ async fn answer(
     if !stream {
         sleep(first + text).await;
         let pieces = VecDeque::from([piece(Duration::ZERO, MESSAGE, output)]);
-        return respond(200, "application/json", None, pieces, BodyEnd::Whole, seat);
+        return respond("application/json", pieces, BodyEnd::Whole, seat);
     }
     // Claude sends the head and `message_start` well before the first content.
     sleep(first / 2).await;
@@ -230,7 +231,7 @@ async fn answer(
             }
         };
     }
-    respond(200, "text/event-stream", None, pieces, end, seat)
+    respond("text/event-stream", pieces, end, seat)
 }
 
 fn refuse(
@@ -263,9 +264,7 @@ fn refuse(
 }
 
 fn respond(
-    status: u16,
     kind: &'static str,
-    sleep: Option<Pin<Box<tokio::time::Sleep>>>,
     pieces: VecDeque<Piece>,
     end: BodyEnd,
     seat: Seat,
@@ -273,10 +272,9 @@ fn respond(
     let mut response = Response::new(AnswerBody {
         pieces,
         end,
-        sleep,
+        sleep: None,
         seat: Some(seat),
     });
-    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     response
         .headers_mut()
         .insert("content-type", http::HeaderValue::from_static(kind));
@@ -295,7 +293,7 @@ impl Service<Request<ReplayBody>> for Claude {
     fn call(&mut self, request: Request<ReplayBody>) -> Self::Future {
         let this = self.clone();
         Box::pin(async move {
-            let call = request.headers().get(super::super::engine::CALL);
+            let call = request.headers().get(CALL);
             let call = call.ok_or("no call number")?.to_str()?.parse()?;
             let body: serde_json::Value = serde_json::from_slice(&request.body().to_bytes())?;
             let model = body["model"].as_str().unwrap_or_default();

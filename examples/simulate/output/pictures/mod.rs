@@ -56,7 +56,7 @@ impl Fate {
     pub(crate) const fn colour(self) -> RGBColor {
         match self {
             Self::Soon(source) => colour(source),
-            Self::Late => RGBColor(58, 72, 130),
+            Self::Late => RGBColor(84, 88, 168),
         }
     }
 }
