@@ -156,7 +156,7 @@ fn write(args: &Run, studies: &[(Scenario, Vec<Studied>)], seeds: u64) -> Result
     fs::create_dir_all(&args.out)?;
     for (scenario, results) in studies {
         let drawn = tables::drawn(results);
-        let lines: Vec<_> = drawn.iter().map(|(_, result)| *result).collect();
+        let lines = tables::lines(&drawn);
         let save = |what: &str, svg: String| {
             let file = args.out.join(format!("{}-{what}.svg", scenario.name));
             fs::write(file, pictures::standalone(&svg))

@@ -12,4 +12,5 @@ pub(crate) mod scenario;
 pub(crate) mod settings;
 pub(crate) mod span;
 pub(crate) mod study;
+pub(crate) mod sweep;
 pub(crate) mod trace;

@@ -2,7 +2,7 @@
 
 use super::{
     pictures::{Fate, arm_colour, hex, inline, latencies, timeline, upstream},
-    tables::{cell, drawn, rows, short, telling},
+    tables::{cell, drawn, lines, rows, short, telling},
 };
 use crate::lab::{figure::Figure, scenario::Scenario, study::Studied};
 use std::fmt::Write;
@@ -92,7 +92,7 @@ fn section(scenario: &Scenario, results: &[Studied]) -> Result<String, BoxError>
         let name = escape(name);
         let _ = writeln!(out, "<figure><figcaption>{name}</figcaption>{svg}</figure>");
     }
-    let lines: Vec<&Studied> = drawn.iter().map(|(_, result)| *result).collect();
+    let lines = lines(&drawn);
     out.push_str("</div>\n<div class=grid>\n");
     let _ = writeln!(
         out,

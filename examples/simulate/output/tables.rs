@@ -13,6 +13,13 @@ pub(crate) fn drawn(results: &[Studied]) -> Vec<(String, &Studied)> {
     merged(results.iter().filter(|result| result.arm.picture))
 }
 
+/// They in the order in which their lines are drawn: ours on top.
+pub(crate) fn lines<'a>(drawn: &[(String, &'a Studied)]) -> Vec<&'a Studied> {
+    let mut lines: Vec<&Studied> = drawn.iter().map(|(_, result)| *result).collect();
+    lines.sort_by_key(|result| result.arm.name == "ours");
+    lines
+}
+
 fn merged<'a>(results: impl Iterator<Item = &'a Studied>) -> Vec<(String, &'a Studied)> {
     let mut rows: Vec<(String, &Studied)> = Vec::new();
     for result in results {
