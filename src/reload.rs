@@ -19,12 +19,13 @@ impl Resilience {
     /// | compartments, with the calls in them | are resized as by [`Bulkheads::resize`](crate::bulkhead::Bulkheads::resize) |
     /// | retry budgets, with what was earned and spent | go by the new numbers |
     /// | answers kept in memory | are copied where the bounds of the cache change |
-    /// | observers and classifier | are joined by the builder's observers; its classifier wins |
+    /// | observers, and the classifier | are joined by the builder's, and replaced by the builder's |
     ///
     /// Calls under way end in the old stack, by its attempts, timeouts and chains, and hold their seats; layer the new one
     /// around the client for those to come. What both share goes by the new settings from now on, so the old stack is for
-    /// calls that have begun. A feature that is gone falls to the default compartment; a slot that is switched off, or was
-    /// replaced by a cache or a classifier of its own, keeps nothing.
+    /// calls that have begun. A feature that is gone falls to the default compartment. A slot that is switched off keeps
+    /// nothing; nor does a cache that is not in memory (`DegradeLayer::with_memory_cache`): give the same
+    /// one again.
     ///
     /// Handles of the old stack show what it knew of: take those of the new one.
     ///

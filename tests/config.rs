@@ -290,6 +290,36 @@ fn all_problems_of_a_file_are_told_at_once_in_order() {
 }
 
 #[test]
+fn the_name_of_a_feature_is_told_as_the_file_writes_it() {
+    for (text, message) in [
+        (
+            "[features.'a.b']\nwait = '2h'",
+            ":2: features.\"a.b\".wait is 2h, but must be at most 1h",
+        ),
+        (
+            "[features]\n'a b' = {}",
+            ":2: features.\"a b\" is named \"a b\", but must be named with 1 to 128 visible ASCII characters",
+        ),
+    ] {
+        assert_eq!(refusal(text), format!("proxy.toml{message}"), "{text}");
+    }
+}
+
+/// Neither by its depth nor by its length.
+#[test]
+fn a_monstrous_file_is_refused_in_no_time() {
+    for text in [
+        format!("[features.'{}']\nwait = '2h'", ".".repeat(1 << 20)),
+        format!("x = {}", "[".repeat(1 << 16)),
+        format!("{}x = 1", "a.".repeat(1 << 16)),
+        format!("listen = '{}'", "x".repeat(1 << 20)),
+        "[features]\n".to_owned() + &"'.' = 1\n".repeat(1 << 14),
+    ] {
+        assert!(refusal(&text).len() < 8_000);
+    }
+}
+
+#[test]
 fn what_is_no_toml_is_refused_with_its_line() {
     let message = refusal("listen = '127.0.0.1:1'\ndeadline = \n");
     assert!(message.starts_with("proxy.toml:2: "), "{message}");

@@ -167,6 +167,17 @@ async fn calls_in_flight_keep_their_seats_and_count_in_the_resized_compartment()
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_default_compartment_counts_on_too() {
+    let upstream = Upstream::always(Act::stream());
+    let old = seats(1).build().unwrap();
+    let _held = old.layer(upstream.clone()).send(of("default", true)).await;
+    let new = old.reloaded(seats(1)).unwrap();
+    assert_eq!(in_flight(&new), 1);
+    let claude = new.layer(upstream);
+    claude.send(of("default", true)).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_in_the_line_sits_down_when_the_compartment_grows() {
     let upstream = Upstream::always(Act::stream());
     let of_size = |limit| {

@@ -72,6 +72,29 @@ async fn a_stream_of_another_service_is_passed_on_as_it_comes() {
     assert_eq!(upstream.calls(), 1);
 }
 
+/// Its body names a model and asks for a stream, and so was held for events that this API does not have, retried, and
+/// answered in another language.
+#[tokio::test(start_paused = true)]
+async fn a_call_to_an_api_that_only_looks_like_messages_passes_as_it_is() {
+    const CHUNKS: &str = "data: {\"choices\":[]}\n\ndata: [DONE]\n\n";
+    for path in ["/v1/chat/completions", "/v1/complete", "/v1/complete/"] {
+        let upstream = Upstream::always(sse(&[(0, CHUNKS)], BodyEnd::Eof));
+        let mut call = request(SONNET, true);
+        *call.uri_mut() = format!("http://claude.test{path}").parse().unwrap();
+        let answer = stack(&upstream).oneshot(call).await.unwrap();
+        let (text, end) = read(answer.into_body()).await;
+        end.unwrap();
+        assert_eq!((text.as_str(), upstream.calls()), (CHUNKS, 1), "{path}");
+
+        // Nor does a sentence in Claude's form stand in for its failure.
+        let upstream = Upstream::always(Act::overloaded());
+        let mut call = request(SONNET, true);
+        *call.uri_mut() = format!("http://claude.test{path}").parse().unwrap();
+        let answer = stack(&upstream).oneshot(call).await.unwrap();
+        assert_eq!(answer.status(), 529, "{path}");
+    }
+}
+
 /// Its body cannot be scanned; its answer is that of a Messages call all the same.
 #[tokio::test(start_paused = true)]
 async fn the_answer_to_an_encoded_request_is_watched_and_may_take_its_time() {

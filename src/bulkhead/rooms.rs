@@ -339,6 +339,23 @@ mod tests {
     }
 
     #[test]
+    fn models_that_are_no_longer_pinned_count_among_those_that_may_be_evicted() {
+        let old = rooms(&["once".to_owned(), "before".to_owned()]);
+        let now = queue(&old, "now");
+        for model in ["once", "before"] {
+            queue(&old, model);
+        }
+        let features = [(Feature::new("chat"), Compartment::new(2))].into();
+        let pinned = Arc::new(HashSet::from(["now".into()]));
+        let new = Rooms::adopting(&features, Compartment::new(1), &pinned, &old);
+        for n in 0..3 * MAX_MODELS {
+            queue(&new, &format!("invented-{n}"));
+        }
+        assert_eq!(new.snapshot().len(), MAX_MODELS + 1);
+        assert!(Arc::ptr_eq(&now, &queue(&new, "now")));
+    }
+
+    #[test]
     fn a_model_first_seen_after_a_resize_has_the_new_limit() {
         let rooms = rooms(&[]);
         assert!(rooms.resize("chat", 7));

@@ -26,6 +26,8 @@ pub(super) struct Taken {
     pub(super) alive: bool,
     /// The stream is over; nothing that came behind it is let through.
     pub(super) over: Option<Ended>,
+    /// Bytes of the chunk that came behind its end.
+    pub(super) behind: usize,
 }
 
 /// How a stream ended by what it said.
@@ -87,6 +89,7 @@ impl Events {
             self.out.push(chunk.split_to(good));
         }
         if taken.over.is_some() {
+            taken.behind = chunk.len();
             self.tail.clear();
         } else {
             self.tail.push(chunk);
@@ -178,6 +181,14 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_came_in_one_chunk_behind_the_end_is_counted() {
+        let mut events = Events::new(Splitter::new(), true);
+        let taken = events.take([DELTA, STOP, "event: pi"].concat().into());
+        assert_eq!(taken.over, Some(Ended::By(Over::Stop)));
+        assert_eq!(taken.behind, "event: pi".len());
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn judge<S, R, F, RB>(
         return State::Rejected { rejected };
     }
     // Where nothing could act on a failure, nothing is held back: only the first chunk of a JSON answer, which may show
-    // that there is no answer at all.
+    // that there is no answer at all, or begin to.
     let hold = |limit: usize, at_least: usize| if attempt.can_act() { limit } else { at_least };
     let announced = announced_length(attempt.ask, &head.headers);
     let (source, limit) = match answer {
@@ -186,7 +186,10 @@ fn judge<S, R, F, RB>(
         }
         Answer::Json { object } => {
             let chunks = Chunks::new(announced, object);
-            (Source::chunks(body, chunks), hold(settings.hold_json, 1))
+            (
+                Source::chunks(body, chunks),
+                hold(settings.hold_json.saturating_add(1), 1),
+            )
         }
         Answer::Opaque | Answer::Wrong => (Source::chunks(body, Chunks::new(announced, false)), 0),
     };

@@ -35,9 +35,13 @@ impl Hold {
             kind if kind.is_known() && !whole => return Some(Over::Mangled),
             EventKind::MessageStart if self.started => return Some(Over::Twice),
             EventKind::MessageStart => self.started = true,
-            EventKind::ContentBlockDelta => self.commit(),
+            EventKind::ContentBlockDelta => {
+                self.answered = true;
+                self.commit();
+            }
             EventKind::ContentBlockStart | EventKind::MessageDelta => self.answered = true,
-            EventKind::MessageStop if self.committed || self.answered => {
+            // Not so by its commit alone, which may have had another reason than content.
+            EventKind::MessageStop if self.answered => {
                 self.commit();
                 return Some(Over::Stop);
             }
@@ -121,6 +125,23 @@ mod tests {
             ),
         ] {
             assert_eq!(run(events), outcome, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_committed_for_another_reason_than_content_is_not_complete_without_any() {
+        for (events, over) in [
+            (&[K::MessageStart, K::MessageStop][..], Over::Empty),
+            (&[K::Ping, K::MessageStop], Over::Empty),
+            (
+                &[K::MessageStart, K::MessageDelta, K::MessageStop],
+                Over::Stop,
+            ),
+        ] {
+            let mut hold = Hold::default();
+            hold.commit();
+            let ended = events.iter().find_map(|&kind| hold.on_event(kind, true));
+            assert_eq!(ended, Some(over), "{events:?}");
         }
     }
 

@@ -28,7 +28,7 @@
 //!   the answer it is.
 //! * An answer is judged by the [`Classify`](crate::classify::Classify) of the layer.
 //! * Where [nothing could act](crate::Call::can_act) on a failure, nothing is held back: a stream is committed by its head, a
-//!   JSON answer by its first chunk, unless that shows an error.
+//!   JSON answer by its first chunk, unless that begins an error object: of such a one 64 KiB are awaited.
 //!
 //! # After it
 //!

@@ -37,7 +37,7 @@ type Answered<RB> = Result<Response<CommitBody<RB>>, BoxError>;
 pub(super) struct Held<RB> {
     /// Until it is committed.
     answer: Option<(response::Parts, Source<RB>)>,
-    /// Committed from this weight on.
+    /// Committed when so much is held.
     limit: usize,
     /// Committed from this instant on; known once it has started.
     until: Option<Instant>,
@@ -69,7 +69,8 @@ where
         };
         let judge = &*attempt.settings.classify;
         loop {
-            if source.is_committed() || source.weight() >= self.limit {
+            let enough = source.held() >= self.limit && !source.may_yet_be_error(JUDGED);
+            if enough || source.is_committed() {
                 return Poll::Ready(match error_object(judge, &head, &mut source) {
                     Some(failure) => Err(attempt.failed(failure).into()),
                     None => Ok(commit(attempt, head, source, None)),

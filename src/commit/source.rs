@@ -155,11 +155,20 @@ impl<RB> Source<RB> {
         }
     }
 
-    /// Memory that is held.
-    pub(super) fn weight(&self) -> usize {
+    /// Whether it is the start of an error object, of which no more than `max` bytes have come: it is judged when it is whole.
+    pub(super) fn may_yet_be_error(&self, max: usize) -> bool {
+        let Content::Chunks(chunks) = &self.content else {
+            return false;
+        };
+        let is_half = chunks.outline.is_some_and(|outline| !outline.is_whole());
+        is_half && chunks.out.bytes() < max && begins_an_error(&chunks.out.start(64))
+    }
+
+    /// How much is held: memory of a stream, whose events may be many and small; bytes of anything else, in few pieces.
+    pub(super) fn held(&self) -> usize {
         match &self.content {
             Content::Events { events, .. } => events.weight(),
-            Content::Chunks(chunks) => chunks.out.weight(),
+            Content::Chunks(chunks) => chunks.out.bytes(),
         }
     }
 
@@ -187,7 +196,7 @@ impl<RB> Source<RB> {
         match taken.over {
             None => Read::More { alive: taken.alive },
             Some(events::Ended::By(Over::Stop)) => {
-                *rest = Some(0);
+                *rest = Some(taken.behind);
                 Read::More { alive: true }
             }
             Some(ended) => Read::Broken(Fault::from(ended)),
@@ -205,6 +214,15 @@ impl<RB> Source<RB> {
             Read::Broken(Fault::Cut(error))
         }
     }
+}
+
+/// Whether a JSON text begins as the API writes errors, as far as it is here. A message has another type.
+fn begins_an_error(start: &[u8]) -> bool {
+    let mut error = br#"{"type":"error""#.iter();
+    start
+        .iter()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .all(|byte| error.next().is_none_or(|wanted| wanted == byte))
 }
 
 impl<RB> Source<RB>

@@ -4,7 +4,7 @@ use super::{
     checks::Checks,
     fallback::{check_chain, read_chain},
     form::{DURATION, Form, TEXT, whole},
-    reader::Reader,
+    reader::{Reader, full_name, shown_text},
 };
 use crate::{call::Feature, degrade::DegradePolicy, model_fallback::ChainModel};
 use std::{collections::BTreeMap, time::Duration};
@@ -105,20 +105,21 @@ impl FeaturesSettings {
         for (feature, settings) in &self.named {
             let name = feature.as_str();
             let plain = name.chars().all(|c| c.is_ascii_graphic());
-            checks.must(
-                plain && !name.is_empty() && name.len() <= LONGEST_NAME,
-                "features",
-                format!("a table with the feature {name:?}"),
-                format!("of features named with 1 to {LONGEST_NAME} visible ASCII characters"),
-            );
-            settings.check(name, checks);
+            if plain && (1..=LONGEST_NAME).contains(&name.len()) {
+                settings.check(name, checks);
+            } else {
+                let bound = format!("named with 1 to {LONGEST_NAME} visible ASCII characters");
+                let (key, shown) = (full_name("features", name), shown_text(name));
+                checks.must(false, key, format!("named {shown}"), bound);
+            }
         }
     }
 }
 
 impl FeatureSettings {
     fn check(&self, name: &str, checks: &mut Checks) {
-        let key = |key| format!("features.{name}.{key}");
+        let table = full_name("features", name);
+        let key = |key| format!("{table}.{key}");
         let bound = format!("at most {MOST_IN_FLIGHT}");
         checks.must(
             self.in_flight <= MOST_IN_FLIGHT,

@@ -69,8 +69,13 @@ impl Findings {
 
     /// The line of the innermost table above a key that is in the file.
     pub(super) fn line_above(&self, key: &str) -> Option<usize> {
-        let (above, _) = key.rsplit_once('.')?;
-        self.line_of(above).or_else(|| self.line_above(above))
+        let mut key = key;
+        loop {
+            (key, _) = key.rsplit_once('.')?;
+            if let Some(line) = self.line_of(key) {
+                return Some(line);
+            }
+        }
     }
 
     pub(super) fn note(&mut self, problem: Problem) {
@@ -195,13 +200,13 @@ impl<'t> Reader<'_, 't> {
     }
 }
 
-/// As the file would write it.
-fn full_name(table: &str, key: &str) -> String {
+/// The name of a key with that of its table, as the file would write it.
+pub(super) fn full_name(table: &str, key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let key = if !key.is_empty() && key.chars().all(bare) {
         key.to_owned()
     } else {
-        format!("{key:?}")
+        shown_text(key)
     };
     if table.is_empty() {
         key
@@ -210,13 +215,15 @@ fn full_name(table: &str, key: &str) -> String {
     }
 }
 
+pub(super) fn shown_text(text: &str) -> String {
+    let cut: String = text.chars().take(LONGEST_VALUE).collect();
+    let more = if cut.len() < text.len() { " …" } else { "" };
+    format!("{cut:?}{more}")
+}
+
 fn shown(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => {
-            let cut: String = text.chars().take(LONGEST_VALUE).collect();
-            let more = if cut.len() < text.len() { " …" } else { "" };
-            format!("{cut:?}{more}")
-        }
+        DeValue::String(text) => shown_text(text),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(boolean) => boolean.to_string(),

@@ -142,13 +142,14 @@ impl Account {
         }
     }
 
-    /// Goes on by another budget: with what was earned, and a reserve that grows or shrinks by the difference.
+    /// Goes on by another budget: with what was earned. A larger reserve has the difference, a smaller one is cut.
     pub(super) fn reconfigure(&self, budget: RetryBudget, now: Instant) {
         let mut balance = lock(&self.balance);
         balance.advance(now);
-        let (old, new) = (balance.budget.full_reserve(), budget.full_reserve());
-        let grown = balance.reserve.saturating_add(new.saturating_sub(old));
-        balance.reserve = grown.min(new);
+        let more = budget
+            .full_reserve()
+            .saturating_sub(balance.budget.full_reserve());
+        balance.reserve = balance.reserve.saturating_add(more);
         balance.budget = budget;
     }
 

@@ -230,9 +230,11 @@ fn call<S: Service<Request<ReplayBody>>>(
     watch: Option<&mut Watch<Record>>,
 ) -> S::Future {
     let (body, facts) = gather.finish();
+    let encoded = opening.encoded;
     let call = opening.call(facts, body.len());
     head::seal(&mut parts.headers, body.len());
-    if call.asked_model().is_some() {
+    // Of an encoded body nobody knows, so its answer is watched like that of one.
+    if encoded || call.asked_model().is_some() {
         head::ask_plainly(&mut parts.headers);
     }
     parts.extensions.insert(call.clone());

@@ -25,7 +25,12 @@ pub(super) struct Opening {
     pub(super) encoded: bool,
     tenant: Tenant,
     counts_tokens: bool,
+    other_api: bool,
 }
+
+/// Ends of paths whose bodies look like those of Messages calls and whose answers do not: there the API speaks in the form
+/// of another vendor, or in the one before Messages. Their streams know no `message_stop`.
+const OTHER_APIS: [&str; 2] = ["/chat/completions", "/complete"];
 
 /// Takes from the head what is meant for this crate, and hides its secrets from `Debug`.
 pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer) -> Opening {
@@ -39,6 +44,7 @@ pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer)
     let feature: Feature = head.extensions.remove().unwrap_or_default();
     let default = layer.deadline_of(&feature);
     let in_default = || now.checked_add(default).map(Deadline::at);
+    let path = head.uri.path().trim_end_matches('/');
     Opening {
         feature,
         deadline: head
@@ -48,15 +54,17 @@ pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer)
             .unwrap_or_else(|| Deadline::after(default)),
         encoded: headers::is_encoded(&head.headers),
         tenant: tenant.unwrap_or_default(),
-        counts_tokens: head
-            .uri
-            .path()
-            .trim_end_matches('/')
-            .ends_with("/count_tokens"),
+        counts_tokens: path.ends_with("/count_tokens"),
+        other_api: OTHER_APIS.iter().any(|end| path.ends_with(end)),
     }
 }
 
 impl Opening {
+    /// Whether its body may be that of a Messages call, and can be read.
+    pub(super) fn is_scanned(&self) -> bool {
+        !self.encoded && !self.other_api
+    }
+
     /// The call, once its body is there.
     pub(super) fn call(self, facts: Option<RequestFacts>, body_bytes: u64) -> Call {
         let call = match facts {

@@ -8,10 +8,11 @@
 //!   received, never copied together;
 //! * scans its top level as the segments arrive and puts one [`Call`](crate::Call) into the extensions, in place of the
 //!   sender's [`Feature`](crate::Feature), [`Deadline`](crate::Deadline) (default 10 min) and [`Tenant`](crate::Tenant)
-//!   (default: a keyed hash of all credentials). Not a Messages body, or one with a `content-encoding`: the call has no
-//!   model and passes through untouched;
+//!   (default: a keyed hash of all credentials). Not a Messages body, one with a `content-encoding`, or one for
+//!   `…/chat/completions` or `…/complete`, whose answers have another form: the call has no model and passes through
+//!   untouched;
 //! * drops `tower-claude-*` request headers, so that none is sent upstream, and makes `content-length` true;
-//! * drops the `accept-encoding` of a Messages call, which official SDKs send: of an encoded answer nobody could tell
+//! * drops the `accept-encoding` of a Messages call, and of one that is encoded itself, which official SDKs send: of an encoded answer nobody could tell
 //!   whether it is whole, or an error. A client that decodes by itself asks for what it can.
 //!
 //! On the way out it

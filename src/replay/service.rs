@@ -67,7 +67,7 @@ where
         if announced.max(body.size_hint().lower()) > limit {
             return ReplayFuture::refused(watch, BodyTooLarge::new(limit));
         }
-        let gather = Gather::new(limit, !opening.encoded);
+        let gather = Gather::new(limit, opening.is_scanned());
         ReplayFuture::reading(watch, inner, parts, opening, gather, body)
     }
 }

@@ -159,6 +159,52 @@ async fn a_large_json_answer_is_committed_at_the_bound_and_its_cut_is_an_error()
     }
 }
 
+/// Under a 200 an SDK takes it for a message without content.
+#[tokio::test(start_paused = true)]
+async fn an_error_object_in_pieces_is_no_answer_where_nothing_could_act_either() {
+    for (name, text, kind) in [
+        (
+            "usual",
+            ERROR_JSON.to_owned(),
+            Some(FailureKind::Overloaded),
+        ),
+        (
+            "spaced",
+            ERROR_JSON.replace(':', " : "),
+            Some(FailureKind::Overloaded),
+        ),
+        ("a message", MESSAGE.to_owned(), None),
+    ] {
+        for size in [1, 5, 16, 60] {
+            let answer = Answer::json([data(&text)]).chunked(size);
+            let seen = Seen::default();
+            let answered = ask(CommitLayer::new(), answer, Some(alone(false)), &seen).await;
+            let verdict = Verdict::of(&answered);
+            let failed = verdict.failure().map(|failure| failure.kind);
+            assert_eq!(failed, kind, "{name} in chunks of {size}");
+        }
+    }
+}
+
+/// One just as long as the bound, or short of it in many chunks, used to be committed: its cut could not be retried.
+#[tokio::test(start_paused = true)]
+async fn a_json_answer_no_longer_than_the_bound_is_held_whole_however_it_is_cut_up() {
+    const BOUND: usize = 10_000;
+    let of = |length: usize| format!("{{\"x\":\"{}\"}}", "y".repeat(length - 8));
+    for (length, whole) in [(BOUND - 1, true), (BOUND, true), (BOUND + 1, false)] {
+        for size in [1, 7, 300, BOUND * 2] {
+            let answer = Answer::json([data(&of(length))]).chunked(size);
+            let layer = CommitLayer::new().with_hold_json(BOUND);
+            let answered = ask(layer, answer, None, &Seen::default()).await;
+            let verdict = Verdict::of(&answered);
+            let complete = matches!(verdict, Verdict::Complete);
+            assert_eq!(complete, whole, "{length} in chunks of {size}");
+            let (text, failure) = read(answered.unwrap().into_body()).await;
+            assert_eq!((text.len(), failure), (length, None));
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_a_failed_answer_64_kib_are_owned_and_the_rest_is_let_go() {
     let seen = Seen::default();

@@ -267,12 +267,13 @@ async fn nothing_is_held_back_where_nothing_could_act() {
     );
     assert_eq!(Instant::now() - start, 14 * S);
 
-    let answer = Answer::json([data("{"), Wait(9 * S), data("}")]);
+    let answer = Answer::json([data("{\"id\":"), Wait(9 * S), data("1}")]);
     let response = ask(CommitLayer::new(), answer, Some(alone(false)), &seen)
         .await
         .unwrap();
     assert_eq!(Instant::now() - start, 14 * S);
-    assert_eq!(read(response.into_body()).await, ("{}".to_owned(), None));
+    let whole = ("{\"id\":1}".to_owned(), None);
+    assert_eq!(read(response.into_body()).await, whole);
 }
 
 #[tokio::test(start_paused = true)]
@@ -417,6 +418,16 @@ async fn after_message_stop_the_answer_is_over_whatever_follows() {
         assert_eq!(end.get(), Some(Ended::Complete));
         assert_eq!(Instant::now() - start, waited);
     }
+}
+
+/// The line end of an event behind `message_stop`, cut off by a chunk, was taken for that of `message_stop` itself.
+#[tokio::test(start_paused = true)]
+async fn of_an_event_behind_message_stop_not_even_a_line_end_is_passed_on() {
+    let head = [START, BLOCK, DELTA, END, STOP, "event: ping"].concat();
+    let answer = Answer::sse([data(&head), data("\ndata: {}\n\n")]);
+    let (text, error) = read(plain(answer).await.unwrap().into_body()).await;
+    assert_eq!(text, [START, BLOCK, DELTA, END, STOP].concat());
+    assert!(error.is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -240,6 +240,14 @@ async fn an_answer_that_must_be_read_is_asked_for_plainly() {
         let sent = through(ReplayLayer::new(), request).await;
         assert_eq!(sent.headers().contains_key("accept-encoding"), kept);
     }
+    // Its answer is watched as well.
+    let encoded = Request::builder()
+        .header("content-encoding", "gzip")
+        .header("accept-encoding", "gzip")
+        .body(full("gzip"))
+        .unwrap();
+    let sent = through(ReplayLayer::new(), encoded).await;
+    assert!(!sent.headers().contains_key("accept-encoding"));
 }
 
 #[tokio::test]

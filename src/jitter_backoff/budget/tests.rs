@@ -143,3 +143,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn another_budget_goes_on_with_what_was_earned_and_spent() {
+    let (account, now) = account(RetryBudget::new().with_reserve(4).with_refill(0));
+    let spend = |most: u32| {
+        (0..most)
+            .map_while(|_| account.take(now))
+            .map(|mut token| token.spend())
+            .count()
+    };
+    let calls = |calls: u32| (0..calls).for_each(|_| account.earn(now));
+    calls(5);
+    assert_eq!(spend(3), 3, "one was earned, two are of the reserve");
+
+    account.reconfigure(RetryBudget::new().with_percent(100).with_reserve(5), now);
+    calls(2);
+    assert_eq!(
+        spend(9),
+        2 + 3,
+        "earned at 100 %, and one more in the reserve"
+    );
+
+    account.reconfigure(RetryBudget::new().with_percent(0).with_reserve(1), now);
+    calls(100);
+    assert_eq!(spend(9), 0);
+    let later = now + Duration::from_secs(9);
+    let tokens: Vec<_> = (0..9).map_while(|_| account.take(later)).collect();
+    assert_eq!(tokens.len(), 1, "refilled up to the smaller reserve");
+}
