@@ -31,10 +31,11 @@ use lab::{
     arms::Arm,
     scenario::{FILES, Scenario},
     settings,
-    study::{Studied, study},
+    study::{Studied, all_threads, study},
 };
 use std::{
     fs,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -63,6 +64,34 @@ enum Command {
     List,
 }
 
+/// The picture that a document shows: its file, the scenario, and the arms in it.
+const PICTURE: (&str, &str, [&str; 4]) = (
+    "overload.svg",
+    "S2",
+    ["SDK", "SDK + second model", "reference", "ours"],
+);
+
+/// What runs are made with.
+#[derive(clap::Args, Default)]
+struct With {
+    /// The arms, by a TOML file of your own in place of `arms.toml`.
+    #[arg(long)]
+    arms: Option<PathBuf>,
+    /// Runs side by side. Changes no figure. Default: as many as the machine runs at once.
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+}
+
+impl With {
+    fn arms(&self) -> Result<Vec<Arm>, BoxError> {
+        Arm::all(self.arms.as_deref())
+    }
+
+    fn threads(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(all_threads)
+    }
+}
+
 #[derive(clap::Args)]
 struct Run {
     /// Only these scenarios (a name, or a TOML file of your own).
@@ -77,9 +106,11 @@ struct Run {
     /// Where to write.
     #[arg(long, default_value = "target/simulate")]
     out: PathBuf,
-    /// A document whose figures to bring up to date, between its marks.
+    /// A document whose figures to bring up to date, between its marks, and its picture beside it.
     #[arg(long)]
     docs: Option<PathBuf>,
+    #[command(flatten)]
+    with: With,
 }
 
 fn main() -> Result<ExitCode, BoxError> {
@@ -101,6 +132,7 @@ impl Default for Run {
             seeds: 5,
             out: "target/simulate".into(),
             docs: None,
+            with: With::default(),
         }
     }
 }
@@ -133,7 +165,8 @@ fn run(args: &Run) -> Result<(), BoxError> {
     let mut studies: Vec<(Scenario, Vec<Studied>)> = Vec::new();
     for name in names {
         let scenario = scenario(name)?;
-        let mut arms = Arm::of(&scenario)?;
+        let mut arms = args.with.arms()?;
+        arms.retain(|arm| arm.takes_part_in(&scenario));
         if !args.arm.is_empty() {
             arms.retain(|arm| args.arm.contains(&arm.name));
         }
@@ -142,7 +175,7 @@ fn run(args: &Run) -> Result<(), BoxError> {
         }
         let what = format!("{} {}", scenario.name, scenario.title);
         let bar = bar(arms.len() * seeds as usize, &what);
-        let results = study(&scenario, &arms, seeds, &|| bar.inc(1))?;
+        let results = study(&scenario, &arms, seeds, args.with.threads(), &|| bar.inc(1))?;
         bar.finish_and_clear();
         println!("{}", output::tables::section(&scenario, &results, false));
         studies.push((scenario, results));
@@ -174,6 +207,16 @@ fn write(args: &Run, studies: &[(Scenario, Vec<Studied>)], seeds: u64) -> Result
             .collect();
         let new = tables::splice(&fs::read_to_string(docs)?, &sections.join("\n"));
         fs::write(docs, new.ok_or("no marks in the document")?)?;
+        let (file, name, arms) = PICTURE;
+        if let Some((scenario, results)) = studies.iter().find(|study| study.0.name == name) {
+            let shown = |result: &&Studied| arms.contains(&result.arm.name.as_str());
+            let shown = results.iter().filter(shown);
+            let shown: Vec<_> = shown
+                .map(|result| (result.arm.name.clone(), result))
+                .collect();
+            let svg = pictures::standalone(&pictures::overview(scenario, &shown)?);
+            fs::write(docs.with_file_name(file), svg)?;
+        }
     }
     println!(
         "written to {}: index.html, report.md, pictures",
@@ -189,7 +232,7 @@ fn list() -> Result<(), BoxError> {
         println!("  {name:4} {}: {}", scenario.title, scenario.what);
     }
     println!("\nArms");
-    for arm in Arm::all()? {
+    for arm in Arm::all(None)? {
         println!("  {:26} {}", arm.name, arm.what);
     }
     println!("\nSettings\n  {}", settings::NAMES.replace(' ', "\n  "));

@@ -1,12 +1,12 @@
 //! Tries settings and prints what they trade.
 
 use crate::{
-    bar,
+    With, bar,
     lab::{
         arms::Arm,
         figure::Figure,
         study::{Studied, study},
-        sweep::{front, points},
+        sweep::{Point, front, points},
     },
     scenario,
 };
@@ -34,6 +34,8 @@ pub(crate) struct Tune {
     /// Seeds 1 to N.
     #[arg(long, default_value_t = 3)]
     seeds: u64,
+    #[command(flatten)]
+    with: With,
 }
 
 /// Less is better, and no better than can be read in the table.
@@ -47,9 +49,28 @@ fn cost(result: &Studied, figure: Figure) -> f64 {
     if figure.facts().3 { seen } else { -seen }
 }
 
+/// The settings whose values all give the same traces, whatever the others are.
+fn idle(points: &[Point], results: &[Studied]) -> Vec<String> {
+    let runs = || points.iter().zip(results);
+    let settings = points.first().into_iter().flatten().enumerate();
+    settings
+        .filter(|(nth, first)| {
+            let same_but_for_it = |a: &Point, b: &Point| {
+                let mut pairs = a.iter().zip(b).enumerate();
+                pairs.all(|(at, (a, b))| at == *nth || a == b)
+            };
+            points.iter().any(|point| point[*nth] != **first)
+                && runs().all(|(a, one)| {
+                    runs().all(|(b, two)| !same_but_for_it(a, b) || one.hashes == two.hashes)
+                })
+        })
+        .map(|(_, (name, _))| name.clone())
+        .collect()
+}
+
 pub(crate) fn tune(args: &Tune) -> Result<(), BoxError> {
     let scenario = scenario(&args.scenario)?;
-    let base = Arm::named(&args.arm)?;
+    let base = Arm::find(args.with.arms()?, &args.arm)?;
     if !base.is_ours() {
         return Err(format!("`{}` has no settings of our stack", args.arm).into());
     }
@@ -65,7 +86,7 @@ pub(crate) fn tune(args: &Tune) -> Result<(), BoxError> {
         .collect();
     let seeds = args.seeds.max(1);
     let bar = bar(arms.len() * seeds as usize, &scenario.name);
-    let results = study(&scenario, &arms, seeds, &|| bar.inc(1))?;
+    let results = study(&scenario, &arms, seeds, args.with.threads(), &|| bar.inc(1))?;
     bar.finish_and_clear();
 
     let costs: Vec<Vec<f64>> = results
@@ -102,6 +123,11 @@ pub(crate) fn tune(args: &Tune) -> Result<(), BoxError> {
             print!(" {text:>0$} |", figure.facts().1.chars().count());
         }
         println!();
+    }
+    for name in idle(&points, &results) {
+        println!(
+            "\n`{name}` changes nothing in this scenario: all its values give the same traces."
+        );
     }
     Ok(())
 }

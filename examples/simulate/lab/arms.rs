@@ -1,4 +1,4 @@
-//! What is compared: clients, by one file.
+//! What is compared: clients, by one file, `arms.toml` or one of the user.
 
 use super::{
     chance::Chance,
@@ -9,7 +9,7 @@ use super::{
     trace::Trace,
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 use tower::Layer;
 use tower_claude::{BoxError, Timeouts};
 
@@ -55,22 +55,28 @@ struct File {
 }
 
 impl Arm {
-    /// Those of the file.
-    pub(crate) fn all() -> Result<Vec<Self>, BoxError> {
-        Ok(toml::from_str::<File>(FILE)?.arm)
+    /// Those of a file; of `arms.toml`, where none is named.
+    pub(crate) fn all(file: Option<&Path>) -> Result<Vec<Self>, BoxError> {
+        let arms: File = match file {
+            Some(file) => toml::from_str(&fs::read_to_string(file)?)?,
+            None => toml::from_str(FILE)?,
+        };
+        Ok(arms.arm)
     }
 
-    /// Those of the file that take part in a scenario.
-    pub(crate) fn of(scenario: &Scenario) -> Result<Vec<Self>, BoxError> {
-        let mut arms = Self::all()?;
-        arms.retain(|arm| arm.only.is_empty() || arm.only.contains(&scenario.name));
-        Ok(arms)
-    }
-
-    /// One of the file.
+    /// One of `arms.toml`.
     pub(crate) fn named(name: &str) -> Result<Self, BoxError> {
-        let found = Self::all()?.into_iter().find(|arm| arm.name == name);
+        Self::find(Self::all(None)?, name)
+    }
+
+    /// One of these.
+    pub(crate) fn find(arms: Vec<Self>, name: &str) -> Result<Self, BoxError> {
+        let found = arms.into_iter().find(|arm| arm.name == name);
         found.ok_or_else(|| format!("no arm `{name}`; see `simulate list`").into())
+    }
+
+    pub(crate) fn takes_part_in(&self, scenario: &Scenario) -> bool {
+        self.only.is_empty() || self.only.contains(&scenario.name)
     }
 
     pub(crate) fn is_ours(&self) -> bool {
@@ -179,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_arms_of_the_file_parse_and_none_is_there_twice() {
-        let arms = Arm::all().unwrap();
+        let arms = Arm::all(None).unwrap();
         let names: std::collections::BTreeSet<_> = arms.iter().map(|arm| &arm.name).collect();
         assert_eq!(names.len(), arms.len());
     }

@@ -155,8 +155,11 @@ impl Figure {
             .find(|figure| figure.facts().0 == name)
     }
 
-    /// A value as people read it. What never happened is "never".
+    /// A value as people read it. What never happened is "never", what was not looked at a dash.
     pub(crate) fn write(self, value: f64) -> String {
+        if value.is_nan() {
+            return "–".to_owned();
+        }
         if !value.is_finite() {
             return "never".to_owned();
         }

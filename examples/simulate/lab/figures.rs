@@ -91,7 +91,7 @@ impl Figures {
                 book.turns.iter().filter(after).count() as f64
             }
             // With many clients it is not told whose circuit turned.
-            Figure::Probes if scenario.clients > 1 => 0.0,
+            Figure::Probes if scenario.clients > 1 => f64::NAN,
             Figure::Probes => probes(book),
             Figure::SteadyP99 => {
                 let steady = |call: &&&Call| {

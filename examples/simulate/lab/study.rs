@@ -1,4 +1,4 @@
-//! Many runs: each arm of a scenario with each seed, on as many threads as there are.
+//! Many runs: each arm of a scenario with each seed, on several threads.
 
 use super::{
     arms::Arm,
@@ -34,11 +34,18 @@ impl Studied {
     }
 }
 
-/// Runs all arms with the seeds 1, 2, 3 …; `done` is told after each run.
+/// As many threads as the machine runs at once.
+pub(crate) fn all_threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Runs all arms with the seeds 1, 2, 3 …; `done` is told after each run. How many threads share the runs changes only
+/// how long it takes.
 pub(crate) fn study(
     scenario: &Scenario,
     arms: &[Arm],
     seeds: u64,
+    threads: NonZeroUsize,
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Studied>, BoxError> {
     let jobs: Vec<(usize, u64)> = (0..arms.len())
@@ -63,9 +70,8 @@ pub(crate) fn study(
             done();
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(work)).collect();
         workers
             .into_iter()
             .try_for_each(|worker| match worker.join() {
