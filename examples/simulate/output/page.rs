@@ -2,14 +2,14 @@
 
 use super::{
     pictures::{Fate, arm_colour, hex, inline, latencies, timeline, upstream},
-    tables::{cell, drawn, lines, rows, short, telling},
+    tables::{cell, drawn, lines, rows, same, short, telling},
 };
 use crate::lab::{figure::Figure, scenario::Scenario, study::Studied};
 use std::fmt::Write;
 use tower_claude::BoxError;
 
 const STYLE: &str = include_str!("page.css");
-const TIMELINE: (u32, u32) = (620, 200);
+const TIMELINE: (u32, u32) = (620, 216);
 const WIDE: (u32, u32) = (620, 300);
 
 fn escape(text: &str) -> String {
@@ -85,7 +85,9 @@ fn section(scenario: &Scenario, results: &[Studied]) -> Result<String, BoxError>
     };
     out.push_str("<h3>What became of the calls, by the time they came</h3>\n");
     let fates = Fate::ALL.into_iter().filter(seen);
-    out.push_str(&key(fates.map(|fate| (hex(fate.colour()), fate.name()))));
+    let fates = fates.map(|fate| (hex(fate.colour()), fate.name()));
+    let outage = ("var(--shade)".to_owned(), "outage");
+    out.push_str(&key(fates.chain([outage])));
     out.push_str("<div class=grid>\n");
     for (name, result) in &drawn {
         let svg = inline(&timeline(scenario, &result.book, TIMELINE)?);
@@ -107,10 +109,12 @@ fn section(scenario: &Scenario, results: &[Studied]) -> Result<String, BoxError>
     out.push_str(&key(drawn.iter().map(|(name, result)| {
         (hex(arm_colour(&result.arm.name)), name.as_str())
     })));
+    let (differ, others) = telling(results);
     let _ = writeln!(
         out,
-        "<details><summary>All figures in which the arms differ</summary>{}</details></section>",
-        table(results, &telling(results))
+        "<details><summary>All figures</summary>{}<p>{}</p></details></section>",
+        table(results, &differ),
+        escape(&same(results, &others)),
     );
     Ok(out)
 }

@@ -39,16 +39,25 @@ pub(crate) fn short(scenario: &Scenario) -> Vec<Figure> {
     names.filter_map(|name| Figure::named(name)).collect()
 }
 
-/// The figures in which arms differ.
-pub(crate) fn telling(results: &[Studied]) -> Vec<Figure> {
+/// The figures in which arms differ, and the others: those that are the same to the last digit in all arms and seeds.
+pub(crate) fn telling(results: &[Studied]) -> (Vec<Figure>, Vec<Figure>) {
     let differs = |figure: &Figure| {
-        let mut values = results
-            .iter()
-            .map(|result| figure.write(result.spread(*figure).median));
-        let first = values.next();
-        values.any(|value| Some(value) != first)
+        let mut cells = results.iter().map(|result| cell(result, *figure));
+        let first = cells.next();
+        cells.any(|cell| Some(cell) != first)
     };
-    Figure::ALL.into_iter().filter(differs).collect()
+    Figure::ALL.into_iter().partition(differs)
+}
+
+/// The figures in which no arm differs from another, in a sentence.
+pub(crate) fn same(results: &[Studied], figures: &[Figure]) -> String {
+    let Some(any) = results.first().filter(|_| !figures.is_empty()) else {
+        return String::new();
+    };
+    let parts = figures
+        .iter()
+        .map(|figure| format!("{} {}", figure.facts().1, cell(any, *figure)));
+    format!("The same in all: {}.", parts.collect::<Vec<_>>().join(", "))
 }
 
 /// The middle of the seeds and, where they differ, the ends.
@@ -107,10 +116,12 @@ pub(crate) fn report(studies: &[(Scenario, Vec<Studied>)], seeds: u64) -> String
     );
     for (scenario, results) in studies {
         let _ = write!(out, "\n{}", section(scenario, results, true));
+        let (differ, others) = telling(results);
         let _ = write!(
             out,
-            "\n<details><summary>All figures, and the trace of each seed</summary>\n\n{}\n",
-            table(results, &telling(results), true)
+            "\n<details><summary>All figures, and the trace of each seed</summary>\n\n{}\n{}\n\n",
+            table(results, &differ, true),
+            same(results, &others),
         );
         for result in results {
             let hashes: Vec<String> = result

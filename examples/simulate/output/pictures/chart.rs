@@ -1,6 +1,6 @@
 //! What all charts share: their clock, their axes, the shade of the outage.
 
-use super::INK;
+use super::{INK, SHADE};
 use crate::lab::scenario::Scenario;
 use plotters::{
     coord::ranged1d::{Ranged, ValueFormatter},
@@ -8,6 +8,8 @@ use plotters::{
 };
 use tower_claude::BoxError;
 
+/// What the axes take at the left and below.
+pub(super) const MARGINS: (u32, u32) = (54, 42);
 /// Buckets of a timeline.
 const BUCKETS: u64 = 140;
 
@@ -71,8 +73,8 @@ where
         .configure_mesh()
         .disable_mesh()
         .axis_style(INK.mix(0.35))
-        .label_style(("sans-serif", 12).into_font().color(&INK))
-        .axis_desc_style(("sans-serif", 12).into_font().color(&INK))
+        .label_style(("sans-serif", 15).into_font().color(&INK))
+        .axis_desc_style(("sans-serif", 15).into_font().color(&INK))
         .x_desc(x)
         .y_desc(y)
         .x_labels(8)
@@ -99,7 +101,7 @@ where
         (from as f64 / clock.unit, 0.0),
         (to as f64 / clock.unit, top),
     ];
-    let style = INK.mix(0.13).filled();
+    let style = INK.mix(SHADE).filled();
     chart
         .draw_series([Rectangle::new(corners, style)])
         .map(drop)

@@ -2,7 +2,7 @@
 
 use super::{
     arm_colour,
-    chart::{Clock, Error, mesh, owned, shade},
+    chart::{Clock, Error, MARGINS, mesh, owned, shade},
 };
 use crate::lab::{
     scenario::{Scenario, Which},
@@ -35,8 +35,8 @@ pub(crate) fn upstream(
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
             .margin_right(20)
-            .x_label_area_size(34)
-            .y_label_area_size(44)
+            .x_label_area_size(MARGINS.1)
+            .y_label_area_size(MARGINS.0)
             .build_cartesian_2d(0.0..end, 0.0..top)
             .map_err(owned)?;
         shade(&mut chart, scenario, &clock, top)?;
@@ -66,8 +66,8 @@ pub(crate) fn latencies(
         let mut chart = ChartBuilder::on(&area)
             .margin(6)
             .margin_right(20)
-            .x_label_area_size(34)
-            .y_label_area_size(44)
+            .x_label_area_size(MARGINS.1)
+            .y_label_area_size(MARGINS.0)
             .build_cartesian_2d((0.3..1000.0_f64).log_scale(), 0.0..102.0)
             .map_err(owned)?;
         for result in results {

@@ -13,6 +13,9 @@ use plotters::style::RGBColor;
 /// Stands for the colour of the text around, until the SVG is written.
 const INK: RGBColor = RGBColor(1, 2, 3);
 
+/// How much of it shades the time of an outage.
+const SHADE: f64 = 0.13;
+
 /// A user who waited longer was hardly served, whoever answered in the end.
 const LATE: u64 = 10_000;
 

@@ -1,8 +1,8 @@
 //! What became of the calls, by the time they came.
 
 use super::{
-    Fate, INK,
-    chart::{Clock, Error, edges, mesh, owned, shade},
+    Fate, INK, SHADE,
+    chart::{Clock, Error, MARGINS, edges, mesh, owned, shade},
 };
 use crate::lab::{scenario::Scenario, study::Studied, trace::Book};
 use plotters::{coord::Shift, prelude::*};
@@ -25,15 +25,15 @@ pub(crate) fn timeline(
 /// The timelines of several arms in one picture, with a key.
 pub(crate) fn overview(scenario: &Scenario, arms: &[(String, &Studied)]) -> Result<String, Error> {
     const WIDTH: u32 = 920;
-    const PANEL: u32 = 190;
-    const HEAD: u32 = 56;
+    const PANEL: u32 = 206;
+    const HEAD: u32 = 62;
     let rows = arms.len().div_ceil(2);
     let mut svg = String::new();
     {
         let size = (WIDTH, HEAD + PANEL * rows as u32);
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         let (head, panels) = area.split_vertically(HEAD);
-        let title = ("sans-serif", 17).into_font().color(&INK);
+        let title = ("sans-serif", 21).into_font().color(&INK);
         let text = format!("{}: {}", scenario.name, scenario.title);
         head.draw_text(&text, &title, (12, 8)).map_err(owned)?;
         draw_key(&head, arms)?;
@@ -48,19 +48,20 @@ pub(crate) fn overview(scenario: &Scenario, arms: &[(String, &Studied)]) -> Resu
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 fn draw_key(area: &Area<'_>, arms: &[(String, &Studied)]) -> Result<(), Error> {
-    let style = ("sans-serif", 13).into_font().color(&INK);
-    let mut x = 12;
-    for fate in Fate::ALL {
+    let style = ("sans-serif", 16).into_font().color(&INK);
+    let seen = |fate: &Fate| {
         let mut calls = arms.iter().flat_map(|(_, result)| &result.book.calls);
-        if !calls.any(|call| Fate::of(call) == fate) {
-            continue;
-        }
-        let square = Rectangle::new([(x, 36), (x + 11, 47)], fate.colour().filled());
+        calls.any(|call| Fate::of(call) == *fate)
+    };
+    let fates = Fate::ALL.into_iter().filter(seen);
+    let fates = fates.map(|fate| (fate.colour().mix(1.0), fate.name()));
+    let mut x = 12;
+    for (colour, name) in fates.chain([(INK.mix(SHADE), "outage")]) {
+        let square = Rectangle::new([(x, 40), (x + 12, 52)], colour.filled());
         area.draw(&square).map_err(owned)?;
-        area.draw_text(fate.name(), &style, (x + 16, 35))
-            .map_err(owned)?;
+        area.draw_text(name, &style, (x + 18, 39)).map_err(owned)?;
         // No font is measured: letters of this size are 6 to 7 wide.
-        x += 36 + 7 * fate.name().chars().count() as i32;
+        x += 38 + 13 * name.chars().count() as i32 / 2;
     }
     Ok(())
 }
@@ -77,13 +78,13 @@ fn draw(
     let end = scenario.lasts.ms() as f64 / clock.unit;
     let mut builder = ChartBuilder::on(area);
     if let Some(caption) = caption {
-        builder.caption(caption, ("sans-serif", 14).into_font().color(&INK));
+        builder.caption(caption, ("sans-serif", 17).into_font().color(&INK));
     }
     let mut chart = builder
         .margin(6)
         .margin_right(20)
-        .x_label_area_size(34)
-        .y_label_area_size(44)
+        .x_label_area_size(MARGINS.1)
+        .y_label_area_size(MARGINS.0)
         .build_cartesian_2d(0.0..end, 0.0..top)
         .map_err(owned)?;
     shade(&mut chart, scenario, &clock, top)?;
