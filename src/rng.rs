@@ -4,11 +4,12 @@
 //! one is shared, so that two sessions of one layer draw different delays; with a seed the whole layer is repeatable.
 
 use crate::sync::{Mutex, lock};
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use std::{fmt, sync::Arc};
 
+/// By a generator of a name: `SmallRng` is another one on machines of 32 bits, and a seed would not mean the same there.
 #[derive(Clone)]
-pub(crate) struct SharedRng(Arc<Mutex<SmallRng>>);
+pub(crate) struct SharedRng(Arc<Mutex<Xoshiro256PlusPlus>>);
 
 impl SharedRng {
     /// Seeded by the operating system; where that fails, by the address of the layer, which still tells layers apart.
@@ -23,7 +24,9 @@ impl SharedRng {
 
     /// Repeatable.
     pub(crate) fn seeded(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))))
+        Self(Arc::new(Mutex::new(Xoshiro256PlusPlus::seed_from_u64(
+            seed,
+        ))))
     }
 
     /// Uniform in `[0, 1)`.

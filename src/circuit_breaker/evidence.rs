@@ -35,10 +35,10 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Evidence {
     window: Window,
-    /// Failures before commit: refuted by the commit of a call that started after the first of them.
+    /// Failures before commit: refuted by the commit of a call that started after theirs.
     failures: Run,
     /// Answers that broke off after their commit: a commit says nothing against these, a whole answer to a call that
-    /// started after the first of them does.
+    /// started after theirs does.
     cuts: Run,
     /// Timeouts of ours, for the trigger at low traffic.
     timeouts: Run,
@@ -69,17 +69,15 @@ impl Evidence {
     /// The call with this number was answered so far.
     pub(crate) fn commit(&mut self, call: u64) {
         self.failures.refute(call);
-        self.timeouts.clear();
+        self.timeouts.refute(call);
     }
 
-    /// Counts how the call with this number ended; a reason where that opens the circuit. `next_call`: the number the
-    /// next call will have.
+    /// Counts how the call with this number ended; a reason where that opens the circuit.
     pub(crate) fn record(
         &mut self,
         call: u64,
         outcome: Outcome,
         now: Instant,
-        next_call: u64,
         rules: &Rules,
     ) -> Option<OpenReason> {
         match outcome {
@@ -102,9 +100,8 @@ impl Evidence {
                 } else {
                     &mut self.failures
                 };
-                let in_a_row = in_run && run.push(now, next_call, rules.consecutive);
-                let timed_out =
-                    in_run && timeout && self.timeouts.push(now, next_call, rules.timeouts);
+                let in_a_row = in_run && run.push(call, now, rules.consecutive);
+                let timed_out = in_run && timeout && self.timeouts.push(call, now, rules.timeouts);
                 let counts = self.window.counts(now);
                 if in_a_row {
                     Some(OpenReason::Consecutive)
@@ -140,8 +137,9 @@ impl Evidence {
         self.window.counts(now)
     }
 
-    /// Failures in a row, of the longer run.
-    pub(crate) fn in_a_row(&self) -> u32 {
-        self.failures.len().max(self.cuts.len())
+    /// Failures in a row, of the longer run, at most as many as open.
+    pub(crate) fn in_a_row(&self, rules: &Rules) -> u32 {
+        let limit = rules.consecutive.limit;
+        self.failures.len(limit).max(self.cuts.len(limit))
     }
 }

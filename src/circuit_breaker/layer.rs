@@ -62,8 +62,9 @@ impl CircuitBreakerLayer {
         CircuitHandle::new(Arc::new(self.shared.clone()))
     }
 
-    /// Consecutive failures that open a circuit. Default 5, at most 1,000. Only the success of a call that started after
-    /// the first of them ends the row, and they open nothing while the row is younger than
+    /// Consecutive failures that open a circuit. Default 5, at most 1,000. In a row are those of calls that started after
+    /// the last-started one that was answered: a late answer from before an outage ends no row, and a timeout is in none
+    /// where a call that started after it was answered. They open nothing while the row is younger than
     /// [`with_consecutive_span`](Self::with_consecutive_span): a test that fails at once and often sets that to zero.
     #[must_use]
     pub fn with_consecutive(self, failures: NonZeroU32) -> Self {
@@ -104,7 +105,7 @@ impl CircuitBreakerLayer {
         self.rules(|rules| rules.window = window)
     }
 
-    /// Timeouts of ours, with no answer between, that open a circuit at low traffic, and the time within which they must
+    /// Timeouts of ours in a row that open a circuit at low traffic, and the time within which they must
     /// come. Default 3 within 10 min; at most 1,000.
     #[must_use]
     pub fn with_own_timeouts(self, timeouts: NonZeroU32, within: Duration) -> Self {
@@ -118,7 +119,8 @@ impl CircuitBreakerLayer {
     }
 
     /// The share of slow answers in the window that opens a circuit, in (0, 1], and the outcomes it takes to say so. An
-    /// answer is slow when its commit took longer than `threshold`, be it good or bad. Default: off.
+    /// answer is slow when its commit took longer than `threshold`, be it good or bad. A window of 10 s to 30 s finds a
+    /// brown-out sooner than the default one of 60 s. Default: off.
     #[must_use]
     pub fn with_slow_calls(self, threshold: Duration, rate: f64, min: NonZeroU32) -> Self {
         let min = min.get();

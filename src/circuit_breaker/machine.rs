@@ -131,7 +131,8 @@ impl Machine {
         (admission, changes)
     }
 
-    /// The answer of a call is good so far: settles a probe, unless it was slow, and refutes a run of failures.
+    /// The answer of a call is good so far: settles a probe, unless it was slow, and refutes the
+    /// failures of calls that started before it.
     pub(crate) fn commit(
         &mut self,
         pass: &Pass,
@@ -191,7 +192,7 @@ impl Machine {
             },
             State::Closed(_) => self
                 .evidence
-                .record(call, outcome, now, self.next_call, &self.rules)
+                .record(call, outcome, now, &self.rules)
                 .map(|reason| self.open(reason, now, now, jitter)),
             State::Open { .. } | State::ForcedOpen | State::Disabled => None,
         }
@@ -250,7 +251,7 @@ impl Machine {
                 _ => None,
             },
             counts: self.evidence.counts(now),
-            in_a_row: self.evidence.in_a_row(),
+            in_a_row: self.evidence.in_a_row(&self.rules),
             generation: self.generation,
             last_reason: self.last_reason,
         }

@@ -28,11 +28,14 @@
 //! |---|---|---|
 //! | failures in a row | 5 within 60 s, in a row that is at least 2 s old; at most 2 of one call count | [`with_consecutive`](CircuitBreakerLayer::with_consecutive) |
 //! | share of failures | ≥ 50 % of ≥ 20 outcomes in the last 60 s, looked at when one fails | [`with_failure_rate`](CircuitBreakerLayer::with_failure_rate) |
-//! | timeouts of ours, for low traffic | 3 within 10 min with no answer between | [`with_own_timeouts`](CircuitBreakerLayer::with_own_timeouts) |
+//! | timeouts of ours, for low traffic | 3 within 10 min, in a row | [`with_own_timeouts`](CircuitBreakerLayer::with_own_timeouts) |
 //! | share of slow commits | off | [`with_slow_calls`](CircuitBreakerLayer::with_slow_calls) |
 //!
-//! A row ends only by the answer to a call that *started* after the row did: late answers from before an outage prove
-//! nothing. Any number of earlier successes makes no difference to it.
+//! What is in a row is judged by when calls *started*: the failures of those that started after the last-started call that
+//! was answered, in whatever order they end. So a late answer from before an outage ends no row, and a timeout starts none
+//! where a call that started after it has long been answered: in a brown-out that lets one attempt in sixteen run into its
+//! timeout, the others speak for the model. Both still count in their share. Any number of earlier successes makes no
+//! difference to a row.
 //!
 //! # Open, half-open, closed
 //!

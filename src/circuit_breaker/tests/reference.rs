@@ -30,20 +30,13 @@ fn rules() -> Rules {
     }
 }
 
-/// A call as the reference knows it: its generation, and how long the log was when it began.
-#[derive(Clone, Copy)]
-struct Call {
-    generation: u32,
-    began: usize,
-}
-
 #[derive(Default)]
 struct Reference {
     state: u8, // 0 closed, 1 open, 2 half-open, 3 forced, 4 disabled
     generation: u32,
     until: u64,
     step: u32,
-    log: Vec<(u64, usize, Option<Outcome>)>, // time, the call's beginning, how it ended; `None`: committed
+    log: Vec<(u64, usize, Option<Outcome>)>, // time, call, how it ended; `None`: committed
     probes: Vec<(usize, u64)>,               // in flight: call, due
     good: usize,
 }
@@ -72,7 +65,8 @@ impl Reference {
             self.open(due, true);
         }
     }
-    fn admit(&mut self, id: usize, now: u64) -> Option<Call> {
+    /// The generation that the call is admitted in; calls are numbered as they come.
+    fn admit(&mut self, id: usize, now: u64) -> Option<u32> {
         self.overdue(now);
         if self.state == 1 && now >= self.until {
             self.enter(2);
@@ -81,12 +75,11 @@ impl Reference {
         if probe {
             self.probes.push((id, now + 5_000));
         }
-        let (generation, began) = (self.generation, self.log.len());
-        (probe || self.state == 0 || self.state == 4).then_some(Call { generation, began })
+        (probe || self.state == 0 || self.state == 4).then_some(self.generation)
     }
-    fn end(&mut self, id: usize, call: Call, outcome: Option<Outcome>, now: u64) {
+    fn end(&mut self, id: usize, generation: u32, outcome: Option<Outcome>, now: u64) {
         self.overdue(now);
-        if call.generation != self.generation || self.state == 4 {
+        if generation != self.generation || self.state == 4 {
             return;
         }
         if self.state == 2 {
@@ -103,7 +96,7 @@ impl Reference {
             }
             return;
         }
-        self.log.push((now, call.began, outcome));
+        self.log.push((now, id, outcome));
         if self.opens(now) {
             self.open(now, false);
         }
@@ -133,11 +126,12 @@ impl Reference {
     }
     /// The row of failures before commit (0), of cuts (1), of timeouts (2), and whether its last made it long enough.
     fn run(&self, now: u64, rule: RunRule, which: u8) -> bool {
-        let mut row: Vec<(u64, usize)> = Vec::new();
-        for (at, (time, began, outcome)) in self.log.iter().enumerate() {
-            let (good, mine) = match outcome {
-                None => (true, false),
-                Some(Outcome::Success { .. }) => (true, true),
+        let mut row: Vec<(u64, usize, usize)> = Vec::new(); // time, call, place in the log
+        let mut answered = None;
+        for (at, (time, call, outcome)) in self.log.iter().enumerate() {
+            let (answers, fails) = match outcome {
+                None => (which != 1, false),
+                Some(Outcome::Success { .. }) => (true, false),
                 Some(Outcome::Failure {
                     cut,
                     timeout,
@@ -146,22 +140,26 @@ impl Reference {
                 }) => (false, *in_run && [!*cut, *cut, *timeout][which as usize]),
                 Some(Outcome::Neutral) => (false, false),
             };
-            let gap = row
-                .last()
-                .is_some_and(|last| Duration::from_millis(time - last.0) > rule.within);
-            let refuted = row.first().is_some_and(|first| {
-                good && [*began > first.1, mine && *began > first.1, true][which as usize]
-            });
-            if refuted || (mine && gap) {
-                row.clear();
+            if answers {
+                answered = answered.max(Some(*call));
             }
-            if mine && !good {
-                row.push((*time, at));
+            if fails {
+                let gap = row.last().map_or(0, |last| time - last.0);
+                // A stale one is forgotten below, and starts no row in place of the one there is.
+                if answered < Some(*call) && Duration::from_millis(gap) > rule.within {
+                    row.clear();
+                }
+                row.push((*time, *call, at));
+            }
+            row.retain(|failed| answered < Some(failed.1));
+            // What it may remember: the first and the last three.
+            if row.len() > 4 {
+                row.remove(1);
             }
         }
         let last = self.log.len() - 1;
         row.len() >= 3
-            && row[row.len() - 1].1 == last
+            && row[row.len() - 1].2 == last
             && Duration::from_millis(now - row[0].0) >= rule.span
             && Duration::from_millis(now - row[row.len() - 3].0) <= rule.within
     }
@@ -208,7 +206,7 @@ fn run(script: &[Step]) -> Result<Vec<CircuitState>, TestCaseError> {
     let mut rig = Rig::new(rules());
     let mut reference = Reference::default();
     let (mut millis, mut ids, mut seen) = (0, 0, Vec::new());
-    let mut flying: Vec<(usize, Pass, Call, bool)> = Vec::new();
+    let mut flying: Vec<(usize, Pass, u32, bool)> = Vec::new();
     for step in script {
         rig.now = rig.start + Duration::from_millis(millis);
         match step {
@@ -217,29 +215,29 @@ fn run(script: &[Step]) -> Result<Vec<CircuitState>, TestCaseError> {
                 let mine = reference.admit(ids, millis);
                 let theirs = rig.admit();
                 prop_assert_eq!(matches!(theirs, Admission::Pass(_)), mine.is_some());
-                if let (Admission::Pass(pass), Some(call)) = (theirs, mine) {
+                if let (Admission::Pass(pass), Some(generation)) = (theirs, mine) {
                     if let Step::Call(outcome) = step {
                         rig.end(pass, *outcome);
-                        reference.end(ids, call, Some(*outcome), millis);
+                        reference.end(ids, generation, Some(*outcome), millis);
                     } else {
-                        flying.push((ids, pass, call, false));
+                        flying.push((ids, pass, generation, false));
                     }
                 }
                 ids += 1;
             }
             Step::Commit(index) if !flying.is_empty() => {
                 let at = index % flying.len();
-                let (id, pass, call, committed) = &mut flying[at];
+                let (id, pass, generation, committed) = &mut flying[at];
                 if !*committed {
                     *committed = true;
                     rig.commit(pass);
-                    reference.end(*id, *call, None, millis);
+                    reference.end(*id, *generation, None, millis);
                 }
             }
             Step::End(index, outcome) if !flying.is_empty() => {
-                let (id, pass, call, _) = flying.swap_remove(index % flying.len());
+                let (id, pass, generation, _) = flying.swap_remove(index % flying.len());
                 rig.end(pass, *outcome);
-                reference.end(id, call, Some(*outcome), millis);
+                reference.end(id, generation, Some(*outcome), millis);
             }
             Step::Operate(0) => {
                 rig.machine.force_open(rig.now);
