@@ -18,7 +18,7 @@ pub(crate) struct Claim {
 type Check = fn(u64) -> Result<Claim, BoxError>;
 
 /// All claims, by name.
-pub(crate) const ALL: [(&str, Check); 14] = [
+pub(crate) const ALL: [(&str, Check); 15] = [
     ("same_seed_same_trace", same_seed_same_trace),
     (
         "machine",
@@ -39,6 +39,7 @@ pub(crate) const ALL: [(&str, Check); 14] = [
     ("S6", partial),
     ("S7", broken_streams),
     ("S8", brown_out),
+    ("S8b", grazed_timeouts),
 ];
 
 /// The figures of an arm in a scenario.
@@ -239,5 +240,16 @@ fn brown_out(seed: u64) -> Result<Claim, BoxError> {
         what: "S8: the trigger for slow calls at least halves the p99",
         holds: on.get(Figure::P99) * 2.0 <= off.get(Figure::P99),
         because: format!("{}; {}", on.say(Figure::P99), off.say(Figure::P99)),
+    })
+}
+
+fn grazed_timeouts(seed: u64) -> Result<Claim, BoxError> {
+    let with = Seen::in_scenario("S8b", "ours − fallback", seed)?;
+    let without = Seen::in_scenario("S8b", "ours − fallback − breaker", seed)?;
+    let figure = Figure::Answered30;
+    Ok(Claim {
+        what: "S8b: where some attempts run into their timeouts, as many are answered as without a breaker",
+        holds: with.get(figure) >= without.get(figure),
+        because: format!("{}; {}", with.say(figure), without.say(figure)),
     })
 }
