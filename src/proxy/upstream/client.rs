@@ -33,9 +33,11 @@ pub(in crate::proxy) type SendError = legacy::Error;
 type Pool = Client<Marking<HttpsConnector<HttpConnector>>, Outgoing>;
 
 /// The connections to upstream. Clones share them.
+///
+/// Each layer of the stack keeps a clone for each of its calls, and hyper's client is a large thing to copy so often.
 #[derive(Debug, Clone)]
 pub(in crate::proxy) struct Upstream {
-    pool: Pool,
+    pool: Arc<Pool>,
     stop: Stop,
 }
 
@@ -43,7 +45,7 @@ impl Upstream {
     pub(in crate::proxy) fn new(connect_timeout: Duration, stop: Stop) -> Self {
         let inner = client::connector(connect_timeout);
         Self {
-            pool: client::builder().build(Marking { inner }),
+            pool: Arc::new(client::builder().build(Marking { inner })),
             stop,
         }
     }
@@ -96,7 +98,7 @@ fn copy(request: &Request<ReplayBody>) -> Request<ReplayBody> {
 
 #[derive(Debug)]
 struct Again {
-    pool: Pool,
+    pool: Arc<Pool>,
     request: Request<Outgoing>,
 }
 
