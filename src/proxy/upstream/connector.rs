@@ -130,3 +130,110 @@ impl<T: Write> Write for Marked<T> {
         self.project().io.poll_write_vectored(cx, bufs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{client, proxy::upstream::Outgoing};
+    use bytes::Bytes;
+    use http::{Request, Response, Version, header::HOST};
+    use http_body_util::{BodyExt, Full};
+    use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+    use hyper_util::{
+        client::legacy::{Client, connect::HttpConnector},
+        rt::{TokioExecutor, TokioIo},
+    };
+    use std::convert::Infallible;
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// A connector whose connections have agreed on HTTP/2, as TLS would.
+    #[derive(Clone)]
+    struct Http2(HttpConnector);
+
+    impl Service<Uri> for Http2 {
+        type Response = Agreed<TokioIo<TcpStream>>;
+        type Error = <HttpConnector as Service<Uri>>::Error;
+        type Future =
+            Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send + 'static>>;
+
+        fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            self.0.poll_ready(cx)
+        }
+
+        fn call(&mut self, uri: Uri) -> Self::Future {
+            let connecting = self.0.call(uri);
+            Box::pin(async { Ok(Agreed(connecting.await?)) })
+        }
+    }
+
+    struct Agreed<T>(T);
+
+    impl<T: Connection> Connection for Agreed<T> {
+        fn connected(&self) -> Connected {
+            self.0.connected().negotiated_h2()
+        }
+    }
+
+    impl<T: Read + Unpin> Read for Agreed<T> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl<T: Write + Unpin> Write for Agreed<T> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, buf)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        assert_eq!(request.version(), Version::HTTP_2);
+        assert_eq!(request.headers().get(HOST), None);
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        Ok(Response::new(Full::new(body)))
+    }
+
+    #[tokio::test]
+    async fn what_was_agreed_on_is_spoken_and_a_connection_knows_that_it_was_used() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/v1/messages", listener.local_addr().unwrap());
+        // One connection for both requests.
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let server = http2::Builder::new(TokioExecutor::new());
+            server
+                .serve_connection(TokioIo::new(stream), service_fn(echo))
+                .await
+        });
+        let inner = Http2(HttpConnector::new());
+        let pool: Client<_, Outgoing> = client::builder().build(Marking { inner });
+        for used in [false, true] {
+            // As it is once it was readied for upstream.
+            let request = Request::post(&uri).version(Version::HTTP_11);
+            let body = "asked".into();
+            let request = request.body(Outgoing::Held { body }).unwrap();
+            let response = pool.request(request).await.unwrap();
+            let mark = response.extensions().get::<Used>().unwrap();
+            assert_eq!(mark.0.load(Ordering::Relaxed), used);
+            mark.mark();
+            let body = response.into_body().collect().await.unwrap();
+            assert_eq!(body.to_bytes(), "asked");
+        }
+    }
+}
