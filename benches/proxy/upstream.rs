@@ -11,16 +11,25 @@ use memchr::memmem;
 use std::{
     collections::VecDeque,
     convert::Infallible,
+    future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Sleep, sleep},
+};
 
 pub(crate) const ROLE: &str = "upstream";
 
 /// Deltas of a stream.
 const DELTAS: usize = 300;
+
+/// A pause after the first delta, as there is one after every word of Claude: what comes behind it must not take the
+/// machine's time while the first is on its way.
+const AFTER_FIRST: Duration = Duration::from_millis(2);
 
 const JSON: &str = r#"{"id":"msg_01BENCHBENCHBENCHBENCHBE","type":"message","role":"assistant","model":"claude-sonnet-5-5","content":[{"type":"text","text":"TEXT"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":512,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":256}}"#;
 
@@ -107,7 +116,8 @@ async fn answer(
     let body = Events {
         left: events.into(),
         length,
-        is_pausing: false,
+        sent: 0,
+        pause: Pause::None,
     };
     let response = Response::builder()
         .header(CONTENT_TYPE, content_type)
@@ -123,7 +133,16 @@ async fn answer(
 struct Events {
     left: VecDeque<Bytes>,
     length: Option<u64>,
-    is_pausing: bool,
+    sent: usize,
+    pause: Pause,
+}
+
+/// What comes before the next event.
+enum Pause {
+    None,
+    /// hyper writes what it has, and comes back.
+    Write,
+    Sleep(Pin<Box<Sleep>>),
 }
 
 impl Body for Events {
@@ -134,14 +153,24 @@ impl Body for Events {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.is_pausing {
-            // hyper writes what it has, and comes back.
-            self.is_pausing = false;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        match &mut self.pause {
+            Pause::None => {}
+            Pause::Write => {
+                self.pause = Pause::None;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Pause::Sleep(sleep) => ready!(sleep.as_mut().poll(cx)),
         }
         let frame = self.left.pop_front();
-        self.is_pausing = !self.left.is_empty();
+        self.sent += 1;
+        self.pause = if self.left.is_empty() {
+            Pause::None
+        } else if self.sent == START.len() + 1 {
+            Pause::Sleep(Box::pin(sleep(AFTER_FIRST)))
+        } else {
+            Pause::Write
+        };
         Poll::Ready(frame.map(|event| Ok(Frame::data(event))))
     }
 
