@@ -24,7 +24,7 @@
 //! | anything else: batches, files, models | passes through, streamed both ways, tried once |
 //!
 //! What passes through healthy equals a direct call: the status, the bytes of the body, and all end-to-end headers but
-//! `tower-claude-*`, which say what served it. Two headers of a request are read: `tower-claude-feature` names whose
+//! `tower-claude-*`, which say what served it. (Answers that the stack must read are asked for uncompressed.) Two headers of a request are read: `tower-claude-feature` names whose
 //! compartment, chain and canned message it has, and `x-stainless-timeout`, which the official SDKs send, shortens its
 //! deadline to 2 s less, so that its caller gets an answer and not a timeout of its own.
 //!
@@ -46,7 +46,7 @@
 //! # Operators
 //!
 //! A listener of their own answers `GET /healthz`, `/readyz` and `/status.json` and `POST
-//! /circuits/{model}/{open|reset|disable}`. On loopback the `Host` must be one of loopback; at any other address, and wherever
+//! /circuits/{model}/{open|reset|disable}`. On loopback the `Host` must be one of loopback. At any other address, and wherever
 //! the environment variable `CLAUDE_PROXY_ADMIN_TOKEN` holds a token, all but health and readiness need it as
 //! `authorization: Bearer`. No request may have an `Origin`, and a POST needs the header `tower-claude-admin: 1`.
 //!

@@ -15,6 +15,7 @@ mod command;
 mod house;
 mod limits;
 mod passing;
+mod process;
 mod reload;
 mod secrets;
 mod shutdown;
