@@ -177,7 +177,7 @@ pub(crate) async fn run(
     let start = Instant::now();
     let calls = move |mut connection: Connection| async move {
         let mut took = Vec::new();
-        while start.elapsed_now() < time {
+        while Instant::now() - start < time {
             took.push(connection.call().await);
         }
         took
@@ -192,16 +192,6 @@ pub(crate) async fn run(
             }
         }
     }
-    let seconds = start.elapsed_now().as_secs_f64();
+    let seconds = (Instant::now() - start).as_secs_f64();
     (all.len() as f64 / seconds, all)
-}
-
-trait ElapsedNow {
-    fn elapsed_now(self) -> Duration;
-}
-
-impl ElapsedNow for Instant {
-    fn elapsed_now(self) -> Duration {
-        Instant::now() - self
-    }
 }

@@ -14,6 +14,11 @@
 //! The load is made by a small generator of its own ([`load`]); where `oha` or `wrk` is on the `PATH`, it measures the
 //! throughput once more.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "three digits of a figure are read"
+)]
+
 mod bare;
 mod load;
 mod process;

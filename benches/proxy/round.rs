@@ -80,9 +80,9 @@ async fn measure_one(process: &Process, ask: Ask) -> Figures {
     Figures {
         calls_per_second,
         work: worked.as_secs_f64() / calls as f64,
-        p50: quantile(alone.iter().map(whole), 0.5),
-        p99: quantile(alone.iter().map(whole), 0.99),
-        first_p50: quantile(alone.iter().map(first), 0.5),
+        p50: percentile(alone.iter().map(whole), 50),
+        p99: percentile(alone.iter().map(whole), 99),
+        first_p50: percentile(alone.iter().map(first), 50),
     }
 }
 
@@ -95,11 +95,11 @@ pub(crate) async fn crowd(targets: &Targets<'_>) {
     }
 }
 
-/// The value below which this share of all lies; 0 of none.
-pub(crate) fn quantile(values: impl IntoIterator<Item = f64>, share: f64) -> f64 {
+/// The value below which this many percent of all lie; 0 of none.
+pub(crate) fn percentile(values: impl IntoIterator<Item = f64>, percent: usize) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
-    let index = (values.len() as f64 * share) as usize;
+    let index = values.len() * percent / 100;
     let index = index.min(values.len().saturating_sub(1));
     values.get(index).copied().unwrap_or_default()
 }

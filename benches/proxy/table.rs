@@ -1,7 +1,7 @@
 //! The figures of a run, and how they stand to what is aimed at.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use crate::round::{Figures, Measured, quantile};
+use crate::round::{Figures, Measured, percentile};
 use std::num::NonZero;
 
 /// The ways of a call, as they are numbered.
@@ -46,7 +46,7 @@ impl Row {
     }
 
     fn median(&self, figure: impl Fn(&[f64; 3]) -> f64) -> f64 {
-        quantile(self.rounds.iter().map(figure), 0.5)
+        percentile(self.rounds.iter().map(figure), 50)
     }
 
     /// The median of a way.

@@ -4,7 +4,7 @@
 use crate::{
     load::{self, Ask},
     process::Process,
-    round::{MANY, Targets, quantile},
+    round::{MANY, Targets, percentile},
 };
 use std::{env, fmt::Write, fs, path::PathBuf, process::Command};
 
@@ -105,7 +105,7 @@ pub(crate) fn cross_check(targets: &Targets<'_>, rounds: usize) {
         println!("\n({name} did not measure anything)");
         return;
     };
-    let median = |figure: fn(&[f64; 3]) -> f64| quantile(measured.iter().map(figure), 0.5);
+    let median = |figure: fn(&[f64; 3]) -> f64| percentile(measured.iter().map(figure), 50);
     println!(
         "\n16 connections, JSON, by {name}: direct {:.0}, bare {:.0}, claude-proxy {:.0} calls/s, {:.2}x of bare",
         median(|ways| ways[0]),

@@ -4,7 +4,7 @@ use crate::process::announce;
 use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
@@ -105,7 +105,7 @@ async fn answer(
     answers: &Answers,
 ) -> Result<Response<Events>, Infallible> {
     let body = request.into_body().collect().await;
-    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.map(Collected::to_bytes).unwrap_or_default();
     let streams = memmem::find(&body, br#""stream":true"#).is_some();
     let (content_type, events) = if streams {
         ("text/event-stream; charset=utf-8", answers.events.clone())
