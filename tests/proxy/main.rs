@@ -21,3 +21,4 @@ mod secrets;
 mod shutdown;
 mod stack;
 mod stale;
+mod transfers;
