@@ -91,6 +91,7 @@
 //! | `hyper` | off | `client::https_client`: a hyper client with rustls, HTTP/1.1 and HTTP/2 |
 //! | `reqwest` | off | `client::ReqwestService`: the adapter for a client of reqwest 0.13 |
 //! | `config` | off | `config::Config`: the settings from a TOML file |
+//! | `proxy` | off | the stack as a server: `proxy` and the command `claude-proxy` |
 //! | `testing` | off | the fake Claude of `testing` |
 //!
 //! The layers and the builder need none of them.
@@ -128,6 +129,9 @@ pub mod event;
 pub mod jitter_backoff;
 pub mod model_fallback;
 pub mod monitor;
+#[cfg(feature = "proxy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "proxy")))]
+pub mod proxy;
 pub mod replay;
 pub mod stack;
 #[cfg(feature = "testing")]

@@ -8,7 +8,7 @@ use crate::{
     commit::{Commit, CommitBody, CommitLayer},
     degrade::{Degrade, DegradeBody, DegradeLayer},
     error::BoxError,
-    jitter_backoff::{JitterBackoff, JitterBackoffLayer},
+    jitter_backoff::{BudgetSnapshot, JitterBackoff, JitterBackoffLayer},
     model_fallback::{ModelFallback, ModelFallbackLayer},
     replay::{CallBody, Replay, ReplayLayer},
 };
@@ -49,6 +49,11 @@ impl Resilience {
     /// The operator's view of the compartments, and the hand on them.
     pub fn bulkheads(&self) -> Bulkheads {
         self.bulkhead.handle()
+    }
+
+    /// The retry budgets that calls have used so far, by feature and model.
+    pub fn budgets(&self) -> Vec<BudgetSnapshot> {
+        self.backoff.budgets()
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::body::replay::ReplayBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{Builder, Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use std::time::Duration;
@@ -44,11 +44,15 @@ pub type HttpsClient = Client<HttpsConnector<HttpConnector>, ReplayBody>;
 /// ```
 ///
 /// Making it needs no runtime; sending through it needs one of tokio's.
-#[expect(clippy::missing_panics_doc, reason = "it does not")]
 pub fn https_client() -> HttpsClient {
+    builder().build(connector(Duration::from_secs(5)))
+}
+
+/// Connections as the table of [`https_client`] says, but for the time one may take.
+pub(crate) fn connector(connect_timeout: Duration) -> HttpsConnector<HttpConnector> {
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(Duration::from_secs(5)));
+    tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(Duration::from_secs(60)));
     // The connector above it decides on the scheme.
     tcp.enforce_http(false);
@@ -59,19 +63,23 @@ pub fn https_client() -> HttpsClient {
         clippy::expect_used,
         reason = "ring has the cipher suites of both versions"
     )]
-    let connector = HttpsConnectorBuilder::new()
+    HttpsConnectorBuilder::new()
         .with_provider_and_webpki_roots(ring)
         .expect("ring speaks TLS 1.2 and 1.3")
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(tcp);
+        .wrap_connector(tcp)
+}
 
-    Client::builder(TokioExecutor::new())
+/// A client as the table of [`https_client`] says, but for its connections.
+pub(crate) fn builder() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_secs(90))
         .pool_max_idle_per_host(100)
         .http2_keep_alive_interval(Duration::from_secs(20))
-        .http2_keep_alive_timeout(Duration::from_secs(10))
-        .build(connector)
+        .http2_keep_alive_timeout(Duration::from_secs(10));
+    builder
 }

@@ -14,6 +14,8 @@ mod reqwest;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub use self::hyper::{HttpsClient, https_client};
+#[cfg(feature = "proxy")]
+pub(crate) use self::hyper::{builder, connector};
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 pub use self::reqwest::{ReqwestFuture, ReqwestService};

@@ -6,7 +6,7 @@
 //! only the names of the environment variables that hold them, and no message shows a value that may be one.
 //!
 //! The keys of the proxy (`listen`, `admin`, `upstream`, `max_in_flight`, `max_held`, `drain`, `timeouts.connect`,
-//! `timeouts.slow_reader`, `[auth]`) are for `claude-proxy`, a server that is to come; the stack has no use for them.
+//! `timeouts.slow_reader`, `[auth]`) are for the server in `proxy`; the stack has no use for them.
 //!
 //! # Example
 //!
@@ -61,6 +61,8 @@ pub use resolved::Resolved;
 pub use timeouts::{AnswerTimeout, TimeoutSettings};
 
 use checks::{Bound, Checks};
+#[cfg(feature = "proxy")]
+pub(crate) use form::ADDRESS_IS;
 pub(crate) use form::UPSTREAM_IS;
 use form::{ADDRESS, DURATION, SIZE, UPSTREAM, positive};
 use http::Uri;
@@ -187,6 +189,12 @@ impl Config {
         } else {
             Err(ConfigError::new(None, problems))
         }
+    }
+
+    /// Reads the address of an upstream; `None` where it cannot be one, or would carry a secret.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn upstream_of(text: &str) -> Option<Uri> {
+        form::upstream(text)
     }
 
     fn read(&mut self, reader: &mut Reader<'_, '_>) {

@@ -98,6 +98,33 @@ impl Accounts {
         }
         account
     }
+
+    /// Every account, by feature and model.
+    pub(super) fn snapshot(&self, now: Instant) -> Vec<BudgetSnapshot> {
+        let map = lock(&self.map);
+        let accounts = map.accounts.iter();
+        let accounts = accounts.map(|((feature, model), account)| BudgetSnapshot {
+            feature: feature.clone(),
+            model: model.clone(),
+            left: account.left(now),
+        });
+        let mut all: Vec<_> = accounts.collect();
+        drop(map);
+        all.sort_by(|one, other| (&one.feature, &one.model).cmp(&(&other.feature, &other.model)));
+        all
+    }
+}
+
+/// A retry budget at one moment.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct BudgetSnapshot {
+    /// The feature whose calls it is for.
+    pub feature: Feature,
+    /// The model it is for; `None` for calls that are not Messages calls.
+    pub model: Option<Arc<str>>,
+    /// Retries that could be made now, and the part of one that was earned towards the next.
+    pub left: f64,
 }
 
 #[cfg(test)]

@@ -181,6 +181,15 @@ impl Account {
         })
     }
 
+    /// Retries that could be taken.
+    #[expect(clippy::cast_precision_loss, reason = "budgets are far below 2⁵²")]
+    pub(super) fn left(&self, now: Instant) -> f64 {
+        let mut balance = lock(&self.balance);
+        balance.advance(now);
+        let earned = balance.earned.saturating_add(balance.earned_before);
+        earned.saturating_add(balance.reserve) as f64 / ONE as f64
+    }
+
     fn give_back(&self, from_reserve: u64) {
         let mut balance = lock(&self.balance);
         let reserve = balance.reserve.saturating_add(from_reserve);

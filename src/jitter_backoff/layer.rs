@@ -1,7 +1,7 @@
 //! The layer and its settings.
 
 use super::{
-    accounts::Accounts,
+    accounts::{Accounts, BudgetSnapshot},
     budget::RetryBudget,
     policy::{Jitter, Policy},
     service::JitterBackoff,
@@ -140,6 +140,12 @@ impl JitterBackoffLayer {
     pub fn with_observer(mut self, observer: Arc<dyn Observe>) -> Self {
         self.observers.push(observer);
         self
+    }
+
+    /// The retry budgets that calls have used so far, by feature and model. Without a budget: none.
+    pub fn budgets(&self) -> Vec<BudgetSnapshot> {
+        let accounts = self.accounts.as_ref();
+        accounts.map_or_else(Vec::new, |accounts| accounts.snapshot(Instant::now()))
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {

@@ -96,6 +96,7 @@ mod progress;
 mod service;
 mod session;
 
+pub use accounts::BudgetSnapshot;
 pub use budget::RetryBudget;
 pub use future::JitterBackoffFuture;
 pub use layer::JitterBackoffLayer;

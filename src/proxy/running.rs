@@ -1,0 +1,139 @@
+//! What follows from the settings, and the way of a call through it.
+
+use super::{
+    auth::Auth,
+    body::ProxyBody,
+    error::StartError,
+    forward,
+    limits::Ticket,
+    pass,
+    read::ReadBody,
+    refusal::{self, Refusal},
+    routes::Route,
+    upstream::{Target, Upstream},
+};
+use crate::{
+    cache::MemoryCache,
+    config::Config,
+    degrade::DegradeLayer,
+    error::BoxError,
+    stack::{Resilience, Resilient},
+};
+use http::{Method, Request, Response, header::CONTENT_LENGTH, request};
+use http_body::Body;
+use std::sync::Arc;
+use tower_layer::Layer;
+
+/// A call goes by the one it began with, whatever is reloaded meanwhile.
+pub(super) struct Running {
+    pub(super) config: Config,
+    pub(super) stack: Resilience,
+    pub(super) upstream: Upstream,
+    auth: Auth,
+    target: Target,
+    messages: Resilient<Upstream>,
+    count_tokens: Resilient<Upstream>,
+}
+
+impl Running {
+    pub(super) fn new(
+        config: Config,
+        stack: Resilience,
+        auth: Auth,
+        upstream: Upstream,
+    ) -> Result<Self, StartError> {
+        // Shares all but what could stand in for a number.
+        let without_degrade = Resilience {
+            degrade: DegradeLayer::off(),
+            ..stack.clone()
+        };
+        Ok(Self {
+            target: Target::new(&config.upstream)?,
+            messages: stack.layer(upstream.clone()),
+            count_tokens: without_degrade.layer(upstream.clone()),
+            config,
+            stack,
+            upstream,
+            auth,
+        })
+    }
+
+    /// Whether a request may be answered at all, and by what.
+    pub(super) fn admit<B: Body>(
+        &self,
+        head: &mut request::Parts,
+        body: &B,
+    ) -> Result<Route, Refusal> {
+        let route = Route::of(&head.method, head.uri.path());
+        self.auth.admit(route, head)?;
+        // A tunnel, or `OPTIONS *`: neither asks for anything that there is.
+        if head.method == Method::CONNECT || !head.uri.path().starts_with('/') {
+            return Err(Refusal::BadPath);
+        }
+        let max = self.config.max_body;
+        let announced = head.headers.get(CONTENT_LENGTH);
+        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = announced.unwrap_or(0).max(body.size_hint().lower());
+        if route != Route::Other && length > max {
+            return Err(Refusal::TooLarge(max));
+        }
+        Ok(route)
+    }
+
+    /// What the stack may keep of an answer while its caller reads it.
+    fn kept(&self) -> u64 {
+        match self.config.cache.max_bytes {
+            0 => 0,
+            _ => u64::from(MemoryCache::DEFAULT_MAX_ENTRY_BYTES),
+        }
+    }
+
+    /// Sends a request that was admitted on its way.
+    pub(super) async fn answer<B>(
+        &self,
+        route: Route,
+        mut head: request::Parts,
+        body: B,
+        ticket: Arc<Ticket>,
+    ) -> Response<ProxyBody>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if route != Route::Other {
+            forward::open_call(&mut head, &self.config);
+        }
+        forward::to_upstream(&mut head);
+        head.uri = match self.target.join(&head.uri) {
+            Ok(uri) => uri,
+            Err(_) => return Refusal::BadPath.answer().map(ProxyBody::own),
+        };
+        let stack = match route {
+            Route::Messages => &self.messages,
+            Route::CountTokens => &self.count_tokens,
+            Route::Other => {
+                let upstream = self.upstream.clone();
+                let passed = pass::pass(upstream, head, body, self.config.deadline).await;
+                return match passed {
+                    Ok(response) => response.map(|body| ProxyBody::pass(body, ticket)),
+                    Err(refusal) => refusal.answer().map(ProxyBody::own),
+                };
+            }
+        };
+        head.extensions.insert(ticket.clone());
+        let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
+        let answer = stack.send(Request::from_parts(head, body)).await;
+        ticket.commit();
+        match answer {
+            Ok(response) => {
+                let kept = if route == Route::Messages {
+                    self.kept()
+                } else {
+                    0
+                };
+                response.map(|body| ProxyBody::stack(body, ticket, kept))
+            }
+            Err(error) => refusal::of_error(&*error).map(ProxyBody::own),
+        }
+    }
+}

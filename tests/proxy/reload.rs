@@ -1,0 +1,73 @@
+//! Other settings for a proxy that runs.
+
+use crate::house::*;
+use http::StatusCode;
+use std::time::Duration;
+use tower_claude::{
+    proxy::StartError,
+    testing::{FakeClaude, Reply},
+};
+
+#[tokio::test]
+async fn other_settings_hold_from_the_next_call_and_circuits_and_counters_survive() {
+    let claude = FakeClaude::builder().on(HAIKU, Reply::overloaded());
+    let house = House::new(claude, "").await;
+    house.proxy.stack().circuits().force_open(SONNET);
+    assert_eq!(
+        house.ask(&call(SONNET)).await.headers()["tower-claude-outcome"],
+        "canned"
+    );
+
+    let toml = "max_in_flight = 7\nmax_body = '1KiB'\n[features.default]\nmessage = 'New words.'";
+    let url = house.claude.url();
+    house.proxy.reload(config(toml, &url)).unwrap();
+    let message = json_of(house.ask(&call(SONNET)).await).await;
+    assert_eq!(message["content"][0]["text"], "New words.");
+    let status = house.status().await;
+    assert_eq!(status["reloads"]["taken"], 1);
+    assert_eq!(status["in_flight"]["max"], 7);
+    assert_eq!(status["totals"]["all"]["1h"]["calls"], 2);
+    let sonnet = status["circuits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["model"] == SONNET);
+    assert_eq!(sonnet.unwrap()["state"], "forced_open");
+    let mut large = call(SONNET);
+    large["messages"][0]["content"] = "x".repeat(2000).into();
+    assert_eq!(
+        house.ask(&large).await.status(),
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_change_nothing() {
+    let house = House::well("").await;
+    let url = house.claude.url();
+    let mut bad = config("[features.default]\nmessage = 'New words.'", &url);
+    bad.backoff.jitter = 7.0;
+    let error = house.proxy.reload(bad).unwrap_err();
+    assert!(matches!(error, StartError::Config(_)), "{error}");
+    let status = house.status().await;
+    assert_eq!(
+        (&status["reloads"]["taken"], &status["reloads"]["refused"]),
+        (&0.into(), &1.into())
+    );
+    assert!(house.proxy.config().backoff.jitter < 1.0);
+    assert_eq!(house.ask(&call(SONNET)).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_call_under_way_ends_as_it_began_and_the_next_one_goes_elsewhere() {
+    let slow = Reply::ok().deltas(10).every(Duration::from_millis(30));
+    let house = House::new(FakeClaude::builder().on(SONNET, slow), "").await;
+    let other = FakeClaude::start().await.unwrap();
+    let streaming = house.ask(&stream(SONNET)).await;
+    let mut new = config("", &other.url());
+    new.timeouts.connect = Duration::from_secs(1);
+    house.proxy.reload(new).unwrap();
+    assert_eq!(house.ask(&call(SONNET)).await.status(), StatusCode::OK);
+    assert_eq!(other.calls(), 1);
+    assert!(text_of(streaming).await.contains("message_stop"));
+}
