@@ -50,19 +50,21 @@ pub(super) async fn serve<F, A, B>(
     phase.mark_changed();
     loop {
         tokio::select! {
+            // First, so that a request that has come in is under way by the time the drain begins.
             biased;
-            Ok(()) = phase.changed() => match *phase.borrow_and_update() {
-                Phase::Draining => {}
-                // Polled next, what is under way sees that it is to end.
-                Phase::Serving | Phase::Ending => {}
-                Phase::Over => return,
-            },
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
                 }
                 return;
             }
+            Ok(()) = phase.changed() => match *phase.borrow_and_update() {
+                // An idle connection ends, another one with its answer.
+                Phase::Draining => connection.as_mut().graceful_shutdown(),
+                // Polled next, what is under way sees that it is to end.
+                Phase::Serving | Phase::Ending => {}
+                Phase::Over => return,
+            },
         }
     }
 }
