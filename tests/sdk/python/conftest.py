@@ -26,6 +26,12 @@ def way(request):
     return request.param
 
 
+@pytest.fixture(params=ways.SOME, ids=str)
+def some_way(request):
+    """Two of them, for what is decided long before it matters how the caller asked."""
+    return request.param
+
+
 @pytest.fixture(params=ways.STREAMS, ids=str)
 def stream(request):
     """Every way to ask for a message that comes piece by piece."""

@@ -2,18 +2,25 @@
 
 import json
 import os
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 SONNET = "claude-sonnet-5-5"
 HAIKU = "claude-haiku-5-5"
+
+# For tests in which an upstream falls silent.
+IMPATIENT = {"timeouts__first_event": "300ms", "timeouts__answer": "300ms", "timeouts__idle": "300ms"}
 
 
 def _ask(method, path, body=None):
     data = None if body is None else json.dumps(body).encode()
     headers = {"content-type": "application/json"}
     request = Request(os.environ["SDK_STAND"] + path, data, headers, method=method)
-    with urlopen(request, timeout=30) as response:
-        return json.load(response)
+    try:
+        with urlopen(request, timeout=30) as response:
+            return json.load(response)
+    except HTTPError as error:
+        raise ValueError(error.read().decode()) from None
 
 
 class House:
@@ -25,6 +32,7 @@ class House:
         house = _ask("POST", "/houses", order)
         self.url = house["url"]
         self._path = f"/houses/{house['id']}"
+        self._is_open = True
 
     def seen(self):
         """The requests that came to upstream, oldest first."""
@@ -35,4 +43,7 @@ class House:
         return [seen["model"] or seen["path"] for seen in self.seen()]
 
     def close(self):
-        _ask("DELETE", self._path)
+        """Ends the proxy, if that was not done before."""
+        if self._is_open:
+            self._is_open = False
+            _ask("DELETE", self._path)

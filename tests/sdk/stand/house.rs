@@ -24,14 +24,15 @@ use tower_claude::{
 const KEY: &str = "sk-ant-key-of-the-proxy";
 const TOKEN: &str = "token-of-a-caller";
 
-/// What every house starts with: free ports, and waits that a test can wait for.
+/// What every house starts with: free ports, short pauses, and timeouts that no busy machine runs into. A test that waits
+/// for one orders a shorter.
 const SETTINGS: [(&str, &str); 9] = [
     ("listen", "127.0.0.1:0"),
     ("admin", "127.0.0.1:0"),
     ("deadline", "10s"),
-    ("timeouts.first_event", "300ms"),
-    ("timeouts.idle", "300ms"),
-    ("timeouts.answer", "300ms"),
+    ("timeouts.first_event", "5s"),
+    ("timeouts.idle", "5s"),
+    ("timeouts.answer", "5s"),
     ("backoff.base", "5ms"),
     ("backoff.cap", "3s"),
     ("circuit.cooldown", "10s"),
@@ -130,10 +131,7 @@ impl House {
 }
 
 /// Starts the command and reads where it listens.
-async fn start(
-    command: &OsStr,
-    file: &std::path::Path,
-) -> Result<(Child, String), BoxError> {
+async fn start(command: &OsStr, file: &std::path::Path) -> Result<(Child, String), BoxError> {
     let mut proxy = Command::new(command)
         .arg("--config")
         .arg(file)

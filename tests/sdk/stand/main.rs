@@ -20,7 +20,7 @@ mod replies;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{DefaultBodyLimit, Path, State},
     http::StatusCode,
     routing::{get, post},
 };
@@ -63,6 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .route("/houses", post(build))
         .route("/houses/{id}", get(look).delete(tear_down))
+        .layer(DefaultBodyLimit::max(64 << 20))
         .with_state(stand);
     let (mut term, mut interrupt) = (
         signal(SignalKind::terminate())?,

@@ -83,7 +83,11 @@ fn named(name: &str) -> Result<Reply, String> {
 fn with_status(status: &Value, settings: &mut Map<String, Value>) -> Result<Reply, String> {
     let code = u16::try_from(number(status)?).map_err(|error| error.to_string())?;
     match settings.remove("error") {
-        Some(kind) => Ok(Reply::error(code, text(&kind)?, format!("as scripted: {code}"))),
+        Some(kind) => Ok(Reply::error(
+            code,
+            text(&kind)?,
+            format!("as scripted: {code}"),
+        )),
         None => Ok(Reply::status(code)),
     }
 }
@@ -96,7 +100,7 @@ fn set(reply: Reply, key: &str, value: &Value) -> Result<Reply, String> {
         "thinking" => reply.thinking(text(value)?),
         "tool_use" => reply.tool_use(text(&value["name"])?, value["input"].clone()),
         "pings" => reply.pings(count(value)?),
-        "after_ms" => reply.after(millis(value)?),
+        "every_ms" => reply.every(millis(value)?),
         "json" => reply.json(value),
         "body" => reply.body(text(value)?.to_owned()),
         "retry_after" => reply.retry_after(retry_after(value)?),
