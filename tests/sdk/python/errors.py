@@ -14,23 +14,29 @@ _NAMES = {
     409: "ConflictError",
     422: "UnprocessableEntityError",
     429: "RateLimitError",
-    500: "InternalServerError",
-    502: "InternalServerError",
+}
+_NEW_NAMES = {
+    413: "ContentTooLargeError",
+    503: "ServiceUnavailableError",
+    504: "GatewayTimeoutError",
     529: "OverloadedError",
 }
-_NEW_NAMES = {413: "ContentTooLargeError", 504: "GatewayTimeoutError"}
-_OLD_NAMES = {413: "RequestTooLargeError", 504: "InternalServerError"}
+_OLD_NAMES = {413: "RequestTooLargeError", 529: "OverloadedError"}
 
 
 # Its async client has no classes for these yet.
-_OLD_ASYNC_NAMES = {413: "APIStatusError", 504: "InternalServerError", 529: "InternalServerError"}
+_OLD_ASYNC_NAMES = {413: "APIStatusError"}
+# By `error.details.error_code`.
+_CODES = {"enforced_spend_limit_reached": "EnforcedSpendLimitReachedError"}
 
 
 def check(error, status, kind, is_async):
     """That an exception is the one for this status, with the `error.type` in its body."""
     special = _NEW_NAMES if IS_NEW else _OLD_ASYNC_NAMES if is_async else _OLD_NAMES
-    names = {**_NAMES, **special}
+    name = {**_NAMES, **special}.get(status, "InternalServerError")
+    code = (error.body["error"].get("details") or {}).get("error_code")
+    if code and IS_NEW:
+        name = _CODES[code]
     assert isinstance(error, anthropic.APIStatusError)
-    assert (type(error).__name__, error.status_code) == (names[status], status)
-    assert error.body["error"]["type"] == kind, error.body
-    return True
+    assert (type(error).__name__, error.status_code) == (name, status)
+    assert error.body["error"]["type"] == kind

@@ -65,6 +65,31 @@ def test_where_all_are_down_an_answer_that_was_given_before_stands_in(house, way
     assert at.attempts() == [SONNET] * 3 + [HAIKU] * 5
 
 
+# What is raised where nothing may stand in: how it fails at both models, status, `error.type`, and tries.
+LAST = {
+    "overloaded": ("overloaded", 529, "overloaded_error", 2, 3),
+    "overloaded after the start": (DOWN["it is overloaded after its start"][0], 529, "overloaded_error", 2, 3),
+    "failing": ("server_error", 500, "api_error", 2, 3),
+    "with the edge's words": ("unavailable", 503, "overloaded_error", 2, 3),
+    "out of time": ("timed_out", 504, "timeout_error", 2, 2),
+    "silent": ("hang", 504, "timeout_error", 1, 1),
+    "cut": ("reset", 502, "api_error", 2, 3),
+    "gone": ("unknown_model", 404, "not_found_error", 1, 1),
+    "unpaid": ("spend_limit", 429, "rate_limit_error", 1, 0),
+}
+
+
+@pytest.mark.parametrize(("reply", "status", "kind", "first", "second"), LAST.values(), ids=LAST)
+def test_the_failure_of_all_is_raised_as_what_it_was(house, some_way, reply, status, kind, first, second):
+    silent = IMPATIENT if reply == "hang" else {}
+    settings = {"backoff__attempts": 3, "features__default__degrade": "error", **silent}
+    at = house({SONNET: reply, HAIKU: reply}, **settings)
+    with pytest.raises(anthropic.APIStatusError) as raised:
+        some_way(at)
+    errors.check(raised.value, status, kind, some_way.is_async)
+    assert at.attempts() == [SONNET] * first + [HAIKU] * second
+
+
 @retries
 def test_where_nothing_may_stand_in_the_error_is_the_last_word(house, way, options):
     at = house(ALL_OVERLOADED, backoff__attempts=3)
