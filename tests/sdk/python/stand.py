@@ -9,7 +9,7 @@ SONNET = "claude-sonnet-5-5"
 HAIKU = "claude-haiku-5-5"
 
 # For tests in which an upstream falls silent.
-IMPATIENT = {"timeouts__first_event": "300ms", "timeouts__answer": "300ms", "timeouts__idle": "300ms"}
+IMPATIENT = {"timeouts__first_event": "500ms", "timeouts__answer": "500ms", "timeouts__idle": "500ms"}
 
 
 def _ask(method, path, body=None):
