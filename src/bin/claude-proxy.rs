@@ -6,7 +6,7 @@
 use std::{
     env,
     error::Error,
-    io::{IsTerminal, stderr},
+    io::{self, ErrorKind, IsTerminal, Write, stderr, stdout},
     process::ExitCode,
 };
 use tower_claude::{
@@ -22,17 +22,15 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let cli = Cli::of_process().unwrap_or_else(|error| error.exit());
     let done = match cli.task() {
-        Task::PrintConfig => {
-            print!("{}", Config::DEFAULT_TOML);
-            Ok(())
-        }
+        Task::PrintConfig => say(Config::DEFAULT_TOML).map_err(Into::into),
         Task::Check => check(&cli),
         Task::Demo | Task::Serve => start(cli),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("claude-proxy: {error}");
+            // Where stderr is closed there is nobody to tell.
+            let _ = writeln!(stderr(), "claude-proxy: {error}");
             ExitCode::FAILURE
         }
     }
@@ -41,8 +39,7 @@ fn main() -> ExitCode {
 fn check(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let config = cli.config()?;
     config.resilience()?.build()?;
-    print!("{}", config.resolved());
-    Ok(())
+    Ok(say(config.resolved())?)
 }
 
 #[tokio::main]
@@ -58,23 +55,35 @@ async fn start(cli: Cli) -> Result<(), Box<dyn Error>> {
     }
     let server = Proxy::new(config)?.bind().await?;
     let (callers, operators) = (server.address(), server.admin_address());
-    println!("claude-proxy listening on http://{callers}, admin on http://{operators}");
-
     let proxy = server.proxy().clone();
-    match demo {
-        // Its settings are its own: there is nothing to read again.
-        Some(demo) => {
-            print!("{}", demo.lines(callers));
-            tokio::spawn(demo.run());
-            let config = proxy.config();
-            tokio::spawn(follow_signals(proxy, move || Ok(config.clone())));
-        }
-        None => {
-            tokio::spawn(follow_signals(proxy, move || cli.config()));
-        }
+    let settings = demo.is_some().then(|| proxy.config());
+    let signals = follow_signals(proxy, move || match &settings {
+        // Of a demo: there is nothing to read again.
+        Some(settings) => Ok(settings.clone()),
+        None => cli.config(),
+    })?;
+    tokio::spawn(signals);
+
+    // Once it takes calls and signals: who reads the line may send either.
+    say(format_args!(
+        "claude-proxy listening on http://{callers}, admin on http://{operators}\n"
+    ))?;
+    if let Some(demo) = demo {
+        say(demo.lines(callers, operators))?;
+        tokio::spawn(demo.run());
     }
     server.run().await;
     Ok(())
+}
+
+/// To stdout. A reader that has seen enough, such as `head`, is no fault.
+fn say(text: impl std::fmt::Display) -> io::Result<()> {
+    let mut out = stdout().lock();
+    let written = write!(out, "{text}").and_then(|()| out.flush());
+    written.or_else(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
 }
 
 fn log() {

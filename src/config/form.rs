@@ -39,10 +39,10 @@ pub(super) const SIZE: Form<u64> = Form::new(
     |value| units::size(value.as_str()?),
 );
 
-pub(super) const ADDRESS: Form<SocketAddr> = Form::new(
-    "an address and a port, such as \"127.0.0.1:8787\"",
-    |value| value.as_str()?.parse().ok(),
-);
+pub(super) const ADDRESS: Form<SocketAddr> =
+    Form::new(ADDRESS_IS, |value| value.as_str()?.parse().ok());
+
+pub(crate) const ADDRESS_IS: &str = "an address and a port, such as \"127.0.0.1:8787\"";
 
 pub(super) const TEXT: Form<String> =
     Form::new("a string", |value| value.as_str().map(ToOwned::to_owned));

@@ -61,6 +61,8 @@ pub use resolved::Resolved;
 pub use timeouts::{AnswerTimeout, TimeoutSettings};
 
 use checks::{Bound, Checks};
+#[cfg(feature = "proxy")]
+pub(crate) use form::ADDRESS_IS;
 pub(crate) use form::UPSTREAM_IS;
 use form::{ADDRESS, DURATION, SIZE, UPSTREAM, positive};
 use http::Uri;

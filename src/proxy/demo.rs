@@ -86,21 +86,36 @@ impl Demo {
         }
     }
 
-    /// Lines to try, for a proxy that callers reach at this address: for a shell with curl, with Python's SDK, with
-    /// TypeScript's.
-    pub fn lines(&self, address: SocketAddr) -> impl fmt::Display + use<> {
-        let url = format!("http://{address}");
+    /// What happens, and lines to try it with: for a shell with curl, with Python's SDK, with TypeScript's. For a proxy that
+    /// callers and operators reach at these addresses.
+    pub fn lines(&self, callers: SocketAddr, operators: SocketAddr) -> impl fmt::Display + use<> {
+        let url = format!("http://{callers}");
+        let scenes = PLAY.map(|(seconds, text, ..)| format!("  {seconds} s  {text}\n"));
         format!(
             r#"
-Try it, again and again: an outage comes and goes. The header tower-claude-outcome says what served you.
+A fake Claude answers, without a key and without a network. Its outage comes and goes, over and over:
+
+{scenes}
+Ask again and again. The header tower-claude-outcome says what served you: direct, retried, fallback, cached or canned.
+
+With curl:
 
 curl -si {url}/v1/messages -H 'x-api-key: demo' -H 'anthropic-version: 2026-10-21' -H 'content-type: application/json' -d '{{"model":"{SONNET}","max_tokens":64,"messages":[{{"role":"user","content":"Hi"}}]}}'
 
+With Python (pip install anthropic):
+
 python3 -c 'from anthropic import Anthropic; print(Anthropic(base_url="{url}", api_key="demo").messages.create(model="{SONNET}", max_tokens=64, messages=[{{"role": "user", "content": "Hi"}}]).content[0].text)'
+
+With TypeScript (npm install @anthropic-ai/sdk):
 
 npx tsx -e 'import Anthropic from "@anthropic-ai/sdk"; new Anthropic({{ baseURL: "{url}", apiKey: "demo" }}).messages.create({{ model: "{SONNET}", max_tokens: 64, messages: [{{ role: "user", content: "Hi" }}] }}).then((message) => console.log(message.content))'
 
-"#
+What an operator sees of it:
+
+curl -s http://{operators}/status.json
+
+"#,
+            scenes = scenes.concat(),
         )
     }
 }

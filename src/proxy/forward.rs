@@ -23,6 +23,7 @@ use http::{
     request, response,
 };
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Seconds that the caller's SDK waits in all. Python's says `NOT_GIVEN` where the timeout was set for the client.
 const SDK_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-timeout");
@@ -67,10 +68,21 @@ pub(super) fn to_caller(head: &mut response::Parts) {
 }
 
 /// Takes from the head what it says of its call, for the stack. Before [`to_upstream`], which drops our own headers.
+///
+/// What whoever embeds the proxy has set stands, but for what the caller says: another feature, a shorter deadline.
 pub(super) fn open_call(head: &mut request::Parts, config: &Config) {
-    let feature = feature(&head.headers, config);
-    let settings = config.features.of(feature.as_str());
-    let deadline = settings.deadline.unwrap_or(config.deadline);
+    let named = feature(&head.headers, config);
+    let feature = named.or_else(|| head.extensions.get().cloned());
+    let feature = feature.unwrap_or_default();
+    let now = Instant::now();
+    let deadline = match head.extensions.get::<Deadline>() {
+        Some(set) => set.left(now),
+        None => config
+            .features
+            .of(feature.as_str())
+            .deadline
+            .unwrap_or(config.deadline),
+    };
     if let Some(patience) = patience(&head.headers).filter(|patience| *patience < deadline) {
         head.extensions.insert(Deadline::after(patience));
     }
@@ -79,15 +91,14 @@ pub(super) fn open_call(head: &mut request::Parts, config: &Config) {
     head.headers.remove(ACCEPT_ENCODING);
 }
 
-/// A known one costs no allocation, and one that cannot be meant is none.
-fn feature(map: &HeaderMap, config: &Config) -> Feature {
-    let name = map.get(FEATURE).and_then(|value| value.to_str().ok());
-    let name = name.map_or("", str::trim);
-    match config.features.named.get_key_value(name) {
+/// The one that is named, if any. A known one costs no allocation, and one that cannot be meant is that of no feature.
+fn feature(map: &HeaderMap, config: &Config) -> Option<Feature> {
+    let name = map.get(FEATURE)?.to_str().map_or("", str::trim);
+    Some(match config.features.named.get_key_value(name) {
         Some((known, _)) => known.clone(),
         None if name.is_empty() || name.len() > LONGEST_FEATURE => Feature::default(),
         None => Feature::new(name),
-    }
+    })
 }
 
 /// For how long the caller's SDK will wait, less the way back; of a short wait a half.
@@ -122,7 +133,6 @@ fn drop_hop_by_hop(map: &mut HeaderMap) {
 mod tests {
     use super::*;
     use http::{HeaderValue, Request, Response};
-    use tokio::time::Instant;
 
     fn request(headers: &[(&'static str, &'static str)]) -> request::Parts {
         let (mut head, ()) = Request::new(()).into_parts();
@@ -208,6 +218,16 @@ mod tests {
         assert_eq!(of(&[("tower-claude-feature", " chat ")]), "chat");
         assert_eq!(of(&[("tower-claude-feature", "chta")]), "chta");
         assert_eq!(of(&[("tower-claude-feature", "")]), "default");
+
+        for (headers, feature) in [
+            (&[][..], "set"),
+            (&[("tower-claude-feature", "chat")], "chat"),
+        ] {
+            let mut head = request(headers);
+            head.extensions.insert(Feature::new("set"));
+            open_call(&mut head, &config);
+            assert_eq!(head.extensions.get(), Some(&Feature::new(feature)));
+        }
     }
 
     #[test]
@@ -249,6 +269,12 @@ mod tests {
         assert_eq!(left("600", "chat"), Some(598_000));
         assert_eq!(left("700", "chat"), None, "the deadline is 10 min");
         assert_eq!(left("700", "background_jobs"), Some(698_000));
+        let mut head = request(&[("x-stainless-timeout", "60")]);
+        head.extensions
+            .insert(Deadline::after(Duration::from_secs(5)));
+        open_call(&mut head, &config);
+        let set: &Deadline = head.extensions.get().unwrap();
+        assert_eq!(set.left(Instant::now()).as_secs(), 5, "set by an embedder");
         for nonsense in ["0", "-1", "soon", "inf", "NaN", "1e300", ""] {
             assert_eq!(left(nonsense, "chat"), None, "{nonsense}");
         }

@@ -1,9 +1,9 @@
 //! Who may ask the listener for operators.
 //!
 //! A browser on the same machine can reach a loopback port, and a web page can point a name of its own at it. So on loopback
-//! the `Host` must be one of loopback; at any other address every request needs a token, but for the two that
-//! orchestrators ask. Nowhere may a request have an `Origin`, and a change needs a header that no page can set without
-//! being asked.
+//! the `Host` must be one of loopback; at any other address, by whose names nobody knows which are its own, every request
+//! needs a token, but for the two that orchestrators ask. Nowhere may a request have an `Origin`, and a change needs a
+//! header that no page can set without being asked.
 
 use super::{error::StartError, tokens::Tokens};
 use http::{
@@ -25,11 +25,11 @@ const ADMIN: HeaderName = HeaderName::from_static("tower-claude-admin");
 
 /// See the [module docs](self).
 #[derive(Debug)]
-pub(super) enum Gate {
-    /// Whoever is on this machine, and no web page.
-    Loopback,
-    /// Whoever has the token.
-    Token(Tokens),
+pub(super) struct Gate {
+    /// Only requests to a host of loopback.
+    loopback: bool,
+    /// Only requests with one of these; `None` on loopback alone.
+    tokens: Option<Tokens>,
 }
 
 /// Why a request was not let in: the status, the `error.type` and the words.
@@ -41,37 +41,33 @@ impl Gate {
         address: SocketAddr,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, StartError> {
-        let token = variable(TOKEN_VARIABLE).filter(|token| !token.is_empty());
+        let loopback = address.ip().is_loopback();
         let no_token = StartError::NoAdminToken {
             variable: TOKEN_VARIABLE,
             address,
         };
-        match token {
-            Some(token) => {
-                let tokens = token.to_str().and_then(Tokens::read);
-                tokens.map(Self::Token).ok_or(no_token)
-            }
-            None if address.ip().is_loopback() => Ok(Self::Loopback),
-            None => Err(no_token),
-        }
+        let tokens = match variable(TOKEN_VARIABLE).filter(|token| !token.is_empty()) {
+            Some(token) => Some(token.to_str().and_then(Tokens::read).ok_or(no_token)?),
+            None if loopback => None,
+            None => return Err(no_token),
+        };
+        Ok(Self { loopback, tokens })
     }
 
     pub(super) fn admit(&self, head: &request::Parts) -> Result<(), Shut> {
         if head.headers.contains_key(ORIGIN) {
             return Err(forbidden("Operators are served, web pages are not"));
         }
-        match self {
-            Self::Loopback if !is_loopback(&head.headers, &head.uri) => {
-                return Err(forbidden("The host of the request is not this listener's"));
-            }
-            Self::Token(tokens) if !is_probe(&head.uri) && !has_token(&head.headers, tokens) => {
-                return Err((
-                    StatusCode::UNAUTHORIZED,
-                    "authentication_error",
-                    "Operators need the token of this listener, as authorization: Bearer",
-                ));
-            }
-            Self::Loopback | Self::Token(_) => {}
+        if self.loopback && !is_loopback(&head.headers, &head.uri) {
+            return Err(forbidden("The host of the request is not this listener's"));
+        }
+        let tokens = self.tokens.as_ref().filter(|_| !is_probe(&head.uri));
+        if tokens.is_some_and(|tokens| !has_token(&head.headers, tokens)) {
+            return Err((
+                StatusCode::UNAUTHORIZED,
+                "authentication_error",
+                "Operators need the token of this listener, as authorization: Bearer",
+            ));
         }
         let reads = matches!(head.method, Method::GET | Method::HEAD);
         let means_it = head.headers.get(ADMIN).is_some_and(|value| value == "1");
@@ -154,6 +150,10 @@ mod tests {
         ] {
             assert_eq!(get(&[("host", host)]), 200, "{host}");
         }
+        let guarded = self::gate("127.0.0.1:1", TOKEN).unwrap();
+        let foreign = [("host", "example.com")];
+        let probed = admitted(&guarded, Method::GET, "/healthz", &foreign);
+        assert_eq!(probed, 403, "with a token too");
         for host in [
             "example.com",
             "localhost.example.com",

@@ -18,8 +18,13 @@ impl Proxy {
     /// # Ok::<_, tower_claude::proxy::StartError>(())
     /// ```
     ///
-    /// Time limits and graceful shutdown of connections are up to the server that serves it.
-    pub fn router(&self) -> Router {
+    /// Your own layers may set a [`Feature`](crate::Feature) for calls without the header of that name, a
+    /// [`Deadline`](crate::Deadline), which the caller's SDK can only shorten, and, where the configuration has no tokens, a
+    /// [`Tenant`](crate::Tenant). Time limits and graceful shutdown of connections are up to the server that serves it.
+    pub fn router<S>(&self) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
         let proxy = self.clone();
         Router::new().fallback(move |request: Request| {
             let proxy = proxy.clone();

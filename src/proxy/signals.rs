@@ -2,29 +2,37 @@
 
 use super::service::Proxy;
 use crate::config::{Config, ConfigError};
-use std::io;
+use std::{future::Future, io};
 
-/// Acts on the signals of the process for as long as it runs: SIGTERM and SIGINT shut down, a second one at once; SIGHUP
-/// goes on with the settings that `config` gives then, unless they cannot be used. Elsewhere than on Unix only Ctrl-C.
+/// Acts on the signals of the process for as long as its future runs: SIGTERM and SIGINT shut down, a second one at once;
+/// SIGHUP goes on with the settings that `config` gives then, unless they cannot be used. Elsewhere than on Unix only Ctrl-C.
+///
+/// The handlers are set when it is called, so that no signal after that ends the process unheard.
 ///
 /// # Errors
 ///
 /// The system has no room for a handler.
-pub async fn follow_signals(
+///
+/// # Panics
+///
+/// Outside a runtime of tokio.
+pub fn follow_signals(
     proxy: Proxy,
     config: impl Fn() -> Result<Config, ConfigError>,
-) -> io::Result<()> {
+) -> io::Result<impl Future<Output = ()>> {
     let mut signals = Signals::new()?;
-    loop {
-        match signals.next().await {
-            Signal::Shutdown => proxy.shutdown(),
-            Signal::Reload => match config() {
-                // Says itself what came of it.
-                Ok(config) => drop(proxy.reload(config)),
-                Err(error) => proxy.refuse_reload(&error),
-            },
+    Ok(async move {
+        loop {
+            match signals.next().await {
+                Signal::Shutdown => proxy.shutdown(),
+                Signal::Reload => match config() {
+                    // Says itself what came of it.
+                    Ok(config) => drop(proxy.reload(config)),
+                    Err(error) => proxy.refuse_reload(&error),
+                },
+            }
         }
-    }
+    })
 }
 
 enum Signal {

@@ -1,170 +1,140 @@
 //! The command itself.
 
-use crate::house::*;
-use http::StatusCode;
-use std::{
-    io::{BufRead, BufReader, Read},
-    net::SocketAddr,
-    process::{Child, Command, Output, Stdio},
+use crate::{
+    house::*,
+    process::{File, Process, command, run},
 };
-use tower_claude::{config::Config, testing::FakeClaude};
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_claude-proxy"));
-    command.args(args).env_clear();
-    command
-}
-
-fn run(args: &[&str]) -> (bool, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command(args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.success(), text(stdout), text(stderr))
-}
-
-/// A running command, killed when it is dropped.
-struct Running {
-    child: Child,
-    callers: SocketAddr,
-    operators: SocketAddr,
-    out: BufReader<std::process::ChildStdout>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Running {
-    fn start(args: &[&str]) -> Self {
-        let args = [&["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], args].concat();
-        let mut child = command(&args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let rest = line
-            .trim_end()
-            .strip_prefix("claude-proxy listening on http://");
-        let (callers, operators) = rest.unwrap().split_once(", admin on http://").unwrap();
-        Self {
-            callers: callers.parse().unwrap(),
-            operators: operators.parse().unwrap(),
-            child,
-            out,
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -{name} {pid}")])
-            .status();
-        assert!(sent.unwrap().success());
-    }
-}
+use http::StatusCode;
+use std::{io::BufRead, process::Stdio, time::Duration};
+use tower_claude::{
+    config::Config,
+    testing::{FakeClaude, Reply},
+};
 
 #[test]
 fn the_default_file_is_printed_and_checked() {
-    let (done, out, _) = run(&["--print-config"]);
+    let (done, out, _) = run(command(&["--print-config"]));
     assert!(done);
     assert_eq!(out, Config::DEFAULT_TOML);
-    let (done, out, _) = run(&["--check"]);
+    let (done, out, _) = run(command(&["--check"]));
     assert!(done);
     assert!(out.contains("claude-sonnet-5-5"), "{out}");
-    let (done, out, _) = run(&["--version"]);
+    let (done, out, _) = run(command(&["--version"]));
     assert!(done && out.contains(env!("CARGO_PKG_VERSION")), "{out}");
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let mut child = command(&["--print-config"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn what_cannot_work_is_said_on_stderr_and_by_the_exit_code() {
-    let path = std::env::temp_dir().join(format!("claude-proxy-{}-bad.toml", std::process::id()));
-    std::fs::write(&path, "[circuit]\ncooldwon = '2m'\n").unwrap();
-    let file = path.to_str().unwrap();
-    for args in [&["--check", "--config", file][..], &["--config", file]] {
-        let (done, out, error) = run(args);
+    let file = File::new("[circuit]\ncooldwon = '2m'\n");
+    for args in [
+        &["--check", "--config", file.path()][..],
+        &["--config", file.path()],
+    ] {
+        let (done, out, error) = run(command(args));
         assert!(!done && out.is_empty(), "{out}");
-        assert!(
-            error.contains("bad.toml:2: unknown key circuit.cooldwon"),
-            "{error}"
+        let found = format!(
+            "{}:2: unknown key circuit.cooldwon; did you mean \"cooldown\"?",
+            file.path()
         );
+        assert!(error.contains(&found), "{error}");
     }
-    std::fs::write(&path, "[auth]\n").unwrap();
-    let (done, _, error) = run(&["--config", file]);
+    file.write("[auth]\n");
+    let (done, _, error) = run(command(&["--config", file.path()]));
     assert!(!done && error.contains("ANTHROPIC_API_KEY"), "{error}");
-    std::fs::remove_file(path).unwrap();
 }
 
 #[tokio::test]
 async fn it_serves_reloads_and_ends_when_it_is_told_to() {
     let claude = FakeClaude::start().await.unwrap();
-    let path = std::env::temp_dir().join(format!("claude-proxy-{}-good.toml", std::process::id()));
-    std::fs::write(&path, "max_in_flight = 5\n").unwrap();
+    let file = File::new("max_in_flight = 5\n");
     let url = claude.url();
-    let mut running = Running::start(&["--upstream", &url, "--config", path.to_str().unwrap()]);
+    let running = Process::start(command(&["--upstream", &url, "--config", file.path()]));
     let response = client().request(post(running.callers, "/v1/messages", &call(SONNET), &[]));
     assert_eq!(response.await.unwrap().status(), StatusCode::OK);
 
-    let max = || async {
+    let status = || async {
         let request = http::Request::get(format!("http://{}/status.json", running.operators));
         let body = http_body_util::Empty::<bytes::Bytes>::new();
         let status = client().request(request.body(body).unwrap()).await.unwrap();
-        json_of(status).await["in_flight"]["max"].as_u64().unwrap()
+        json_of(status).await
     };
-    assert_eq!(max().await, 5);
-    std::fs::write(&path, "max_in_flight = 6\n").unwrap();
+    assert_eq!(status().await["in_flight"]["max"], 5);
+    file.write("max_in_flight = 6\n");
     running.signal("HUP");
-    until(|| async { max().await == 6 }).await;
+    until(|| async { status().await["in_flight"]["max"] == 6 }).await;
+    file.write("max_in_flihgt = 7\n");
+    running.signal("HUP");
+    until(|| async { status().await["reloads"]["refused"] == 1 }).await;
+    let now = status().await;
+    assert_eq!(now["in_flight"]["max"], 6);
+    assert_eq!(now["totals"]["all"]["1h"]["calls"], 1, "counters survive");
 
     running.signal("TERM");
-    let ended = tokio::task::spawn_blocking(move || {
-        let status = running.child.wait().unwrap();
-        let (mut out, mut log) = (String::new(), String::new());
-        running.out.read_to_string(&mut out).unwrap();
-        running
-            .child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut log)
-            .unwrap();
-        (status, out, log)
-    });
-    let (status, out, log) = ended.await.unwrap();
+    let (status, out, log) = running.end().await;
     assert!(status.success());
     assert_eq!(out, "", "one line on stdout, all else on stderr");
-    assert!(
-        log.contains("took the new settings") && log.contains("draining"),
-        "{log}"
-    );
-    std::fs::remove_file(path).unwrap();
+    for said in [
+        "took the new settings",
+        "kept the old settings",
+        "unknown key max_in_flihgt",
+        "draining",
+    ] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_right_behind_the_first_line_is_heard() {
+    for name in ["TERM", "INT"] {
+        let running = Process::start(command(&[]));
+        running.signal("HUP");
+        running.signal(name);
+        let (status, _, log) = running.end().await;
+        assert!(status.success(), "{log}");
+        assert!(log.contains("draining"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_outlives_the_drain_ends_with_an_error() {
+    let endless = Reply::ok().deltas(1000).every(Duration::from_millis(20));
+    let claude = FakeClaude::builder().on(SONNET, endless);
+    let claude = claude.start().await.unwrap();
+    let file = File::new("drain = '200ms'");
+    let url = claude.url();
+    let running = Process::start(command(&["--upstream", &url, "--config", file.path()]));
+    let asked = post(running.callers, "/v1/messages", &stream(SONNET), &[]);
+    let streaming = client().request(asked).await.unwrap();
+    running.signal("INT");
+    ends_with_an_error(&text_of(streaming).await);
+    assert!(running.end().await.0.success());
 }
 
 #[tokio::test]
 async fn the_demo_answers_without_a_key_and_says_how_to_ask() {
-    let mut running = Running::start(&["--demo"]);
+    let mut running = Process::start(command(&["--demo"]));
     let response = client().request(post(running.callers, "/v1/messages", &call(SONNET), &[]));
     let message = json_of(response.await.unwrap()).await;
-    assert!(
-        message["content"][0]["text"]
-            .as_str()
-            .unwrap()
-            .contains("fake")
-    );
+    let text = message["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("fake"), "{text}");
     let mut lines = String::new();
-    while !lines.contains("npx tsx") {
+    while !lines.contains("status.json") {
         assert!(running.out.read_line(&mut lines).unwrap() > 0);
     }
-    for start in ["\ncurl ", "\npython3 ", "\nnpx tsx "] {
-        assert!(lines.contains(start), "{lines}");
+    for start in ["curl -si ", "python3 ", "npx tsx ", "curl -s "] {
+        assert!(lines.contains(&format!("\n\n{start}")), "{lines}");
     }
-    assert!(lines.contains(&format!("http://{}", running.callers)));
+    for address in [running.callers, running.operators] {
+        assert!(lines.contains(&format!("http://{address}")), "{lines}");
+    }
 }

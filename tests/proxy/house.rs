@@ -177,6 +177,12 @@ pub async fn error_of(response: Response<Incoming>) -> (u16, String, HeaderMap) 
     (head.status.as_u16(), error_type, head.headers)
 }
 
+/// No half answer looks whole.
+pub fn ends_with_an_error(stream: &str) {
+    let last = stream.trim_end().lines().rev().nth(1);
+    assert_eq!(last, Some("event: error"), "{stream}");
+}
+
 /// Waits for what must come true soon.
 pub async fn until<F: Future<Output = bool>>(is: impl Fn() -> F) {
     let wait = async {

@@ -5,12 +5,12 @@ use bytes::Bytes;
 use futures_util::stream as streams;
 use http::{Request, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{Full, StreamBody};
 use serde_json::{Value, json};
 use std::{convert::Infallible, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 use tower_claude::testing::{FakeClaude, Reply};
 
@@ -92,7 +92,9 @@ async fn a_body_over_the_limit_gets_a_413_that_its_sender_can_read() {
     assert_eq!(fits.status(), StatusCode::OK);
     house.claude.clear_seen();
     // Announced, and far more than sockets hold.
-    let (status, kind, _) = error_of(house.ask(&large(20 << 20)).await).await;
+    let request = Request::post(format!("http://{}/v1/messages", house.address));
+    let request = request.body(Full::from(vec![b'x'; 12 << 20])).unwrap();
+    let (status, kind, _) = error_of(house.send(request).await).await;
     assert_eq!((status, kind.as_str()), (413, "request_too_large"));
     // Not announced.
     let chunks =
@@ -164,17 +166,31 @@ async fn a_head_that_never_ends_and_a_body_that_never_comes_are_given_up() {
 
 #[tokio::test]
 async fn a_caller_that_reads_nothing_is_dropped_and_upstream_with_it() {
-    let endless = Reply::ok().text("x".repeat(16 << 20)).deltas(1000);
+    // More than the sockets between them hold.
+    let long = Reply::ok().text("x".repeat(6 << 20)).deltas(20);
     let house = House::new(
-        FakeClaude::builder().on(SONNET, endless),
-        "[timeouts]\nslow_reader = '300ms'",
+        FakeClaude::builder().on(SONNET, long),
+        "[timeouts]\nslow_reader = '100ms'",
     )
     .await;
-    let response = house.ask(&stream(SONNET)).await;
-    assert_eq!(response.status(), StatusCode::OK);
-    until(|| async { house.claude.in_flight() == 0 }).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    let mut caller = socket.connect(house.address).await.unwrap();
+    let body = stream(SONNET).to_string();
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    caller.write_all((head + &body).as_bytes()).await.unwrap();
+    house.claude.wait_for_calls(1).await;
+    house.claude.wait_until_idle().await;
     house.idle().await;
-    assert!(response.into_body().collect().await.is_err());
+    let mut seen = Vec::new();
+    // A reset ends it too.
+    let _ = caller.read_to_end(&mut seen).await;
+    let seen = String::from_utf8_lossy(&seen);
+    assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+    assert!(!seen.contains("message_stop"));
 }
 
 #[tokio::test]

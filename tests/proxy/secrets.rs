@@ -1,6 +1,9 @@
 //! No secret in any log at any level.
 
-use crate::house::*;
+use crate::{
+    house::*,
+    process::{File, Process, command, run},
+};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
@@ -18,8 +21,13 @@ use tower_claude::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-/// In every secret of this test, and nowhere else.
+/// In every secret of these tests, and nowhere else.
 const MARK: &str = "mArKeD";
+
+fn marked(text: &str) -> Vec<&str> {
+    let lines = text.lines();
+    lines.filter(|line| line.contains(MARK)).take(5).collect()
+}
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -106,18 +114,28 @@ async fn ask_for_everything(address: SocketAddr) {
     raw(address, broken.as_bytes()).await;
 }
 
-async fn look_at_the_status(admin: SocketAddr) {
+async fn status(admin: SocketAddr, token: &str) -> String {
+    let request = Request::get(format!("http://{admin}/status.json"))
+        .header("authorization", format!("Bearer {token}"))
+        .body(Empty::<Bytes>::new());
+    text_of(client().request(request.unwrap()).await.unwrap()).await
+}
+
+async fn look_at_the_status_and_set_a_circuit(admin: SocketAddr) {
     for token in [
         String::new(),
         secret("nobody"),
         secret("CLAUDE_PROXY_ADMIN_TOKEN"),
     ] {
-        let request = Request::get(format!("http://{admin}/status.json"))
+        assert_eq!(marked(&status(admin, &token).await), [""; 0]);
+        let request = Request::post(format!("http://{admin}/circuits/m/open"))
             .header("authorization", format!("Bearer {token}"))
+            .header("cookie", secret("nobody"))
+            .header("tower-claude-admin", "1")
             .body(Empty::<Bytes>::new())
             .unwrap();
-        let status = bytes_of(client().request(request).await.unwrap()).await;
-        assert!(!String::from_utf8_lossy(&status).contains(MARK));
+        let answer = text_of(client().request(request).await.unwrap()).await;
+        assert_eq!(marked(&answer), [""; 0]);
     }
 }
 
@@ -142,7 +160,7 @@ async fn no_secret_is_in_any_log_at_any_level() {
         let (address, admin) = (server.address(), server.admin_address());
         let running = tokio::spawn(server.run());
         ask_for_everything(address).await;
-        look_at_the_status(admin).await;
+        look_at_the_status_and_set_a_circuit(admin).await;
         assert!(!format!("{proxy:?}").contains(MARK));
         proxy.reload(settings.clone()).unwrap();
         settings.backoff.jitter = 7.0;
@@ -155,6 +173,72 @@ async fn no_secret_is_in_any_log_at_any_level() {
     for there in ["TRACE", "tower_claude::proxy", "hyper_util"] {
         assert!(log.contains(there), "{there}: the log was on");
     }
-    let found: Vec<_> = log.lines().filter(|line| line.contains(MARK)).collect();
-    assert!(found.is_empty(), "{:#?}", found.get(..5).unwrap_or(&found));
+    assert_eq!(marked(&log), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_command_tells_no_secret_whatever_it_is_told() {
+    let claude = claude().await;
+    let url = claude.url();
+    let bad = [
+        format!("[auth]\napi_key_env = '{}'", secret("key")),
+        format!("upstream = 'https://me:{MARK}@example.com'"),
+        format!("[auth]\napi_key = '{}'", secret("key")),
+        format!("[auth\napi_key_env = '{}'", secret("key")),
+        format!("[auth]\ntokens_env = ['{}']", secret("key")),
+    ];
+    let file = File::new("drain = '10ms'\nbackoff.base = '5ms'\n[auth]\nalso = ['/v1/files']");
+    let all = ["--upstream", &url, "--config", file.path()];
+    let with_secrets = |args: &[&str]| {
+        let mut command = command(args);
+        command.env("CLAUDE_PROXY_LOG", "trace");
+        for name in [
+            "ANTHROPIC_API_KEY",
+            "CLAUDE_PROXY_TOKENS",
+            "CLAUDE_PROXY_ADMIN_TOKEN",
+        ] {
+            command.env(name, secret(name));
+        }
+        command
+    };
+    let running = Process::start(with_secrets(&all));
+    ask_for_everything(running.callers).await;
+    look_at_the_status_and_set_a_circuit(running.operators).await;
+    let token = secret("CLAUDE_PROXY_ADMIN_TOKEN");
+    let reloads = async |which: &str, n: usize| {
+        until(|| async {
+            let status = status(running.operators, &token).await;
+            let status: Value = serde_json::from_str(&status).unwrap();
+            status["reloads"][which] == n
+        })
+        .await;
+    };
+    running.signal("HUP");
+    reloads("taken", 1).await;
+    for (n, text) in bad.iter().enumerate() {
+        file.write(text);
+        running.signal("HUP");
+        reloads("refused", n + 1).await;
+        let (done, out, error) = run(with_secrets(&["--check", "--config", file.path()]));
+        assert!(!done && error.contains(file.path()), "{text}: {error}");
+        assert_eq!(marked(&(out + &error)), [""; 0], "{text}");
+    }
+    running.signal("TERM");
+    let (status, out, log) = running.end().await;
+    assert!(status.success());
+    for there in [
+        "TRACE",
+        "hyper_util",
+        "took the new settings",
+        "kept the old settings",
+    ] {
+        assert!(log.contains(there), "{there}: the log was on");
+    }
+    assert_eq!(marked(&(out + &log)), [""; 0]);
+    file.write("[auth]");
+    let mut short = with_secrets(&["--config", file.path()]);
+    short.env("CLAUDE_PROXY_TOKENS", format!("{MARK}{MARK}{MARK},{MARK}"));
+    let (done, _, error) = run(short);
+    assert!(!done && error.contains("16 characters"), "{error}");
+    assert_eq!(marked(&error), [""; 0]);
 }

@@ -3,7 +3,6 @@
 use crate::house::*;
 use http::StatusCode;
 use http_body_util::{BodyExt, Full};
-use serde_json::json;
 use std::time::Duration;
 use tokio::{net::TcpStream, time::Instant};
 use tower_claude::testing::{FakeClaude, Reply};
@@ -35,10 +34,6 @@ async fn a_stream_under_way_finishes_while_nothing_new_is_accepted() {
 async fn when_the_drain_is_over_streams_end_with_an_error_and_calls_with_a_503() {
     let claude = FakeClaude::builder()
         .on(SONNET, slow(1000))
-        .on(
-            "/v1/files",
-            Reply::status(200).json(&json!({"x": "y".repeat(100_000)})),
-        )
         .on(HAIKU, Reply::hang());
     let mut house = House::new(claude, "drain = '100ms'").await;
     let streaming = house.ask(&stream(SONNET)).await;
@@ -48,11 +43,7 @@ async fn when_the_drain_is_over_streams_end_with_an_error_and_calls_with_a_503()
     house.proxy.shutdown();
     let text = text_of(streaming).await;
     assert!(text.contains("content_block_delta"));
-    assert_eq!(
-        text.trim_end().lines().rev().nth(1),
-        Some("event: error"),
-        "{text}"
-    );
+    ends_with_an_error(&text);
     let (status, kind, headers) = error_of(waiting.await.unwrap().unwrap()).await;
     assert_eq!((status, kind.as_str()), (503, "overloaded_error"));
     assert_eq!(headers["retry-after"], "1");
@@ -68,10 +59,10 @@ async fn a_second_shutdown_ends_at_once() {
     let start = Instant::now();
     (&mut house.running).await.unwrap();
     assert!(Instant::now() - start < Duration::from_secs(5));
-    assert!(
-        streaming.into_body().collect().await.is_err(),
-        "no half answer looks whole"
-    );
+    // What fits into the connection is still said: no half answer looks whole.
+    if let Ok(whole) = streaming.into_body().collect().await {
+        ends_with_an_error(&String::from_utf8_lossy(&whole.to_bytes()));
+    }
     house.claude.wait_until_idle().await;
 }
 

@@ -1,12 +1,15 @@
 //! The routes of the stack: retried, sent elsewhere, degraded, by the rules of the feature and in time.
 
 use crate::house::*;
-use axum::Router;
+use axum::{Extension, Router, extract::State, routing::get};
 use http::StatusCode;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
-use tower_claude::testing::{At, FakeClaude, Fault, Reply, Script};
+use tower_claude::{
+    Feature,
+    testing::{At, FakeClaude, Fault, Reply, Script},
+};
 
 #[tokio::test]
 async fn a_call_is_retried_and_sent_to_the_next_model() {
@@ -105,7 +108,14 @@ async fn the_timeout_of_an_sdk_is_the_deadline_of_its_call() {
 #[tokio::test]
 async fn the_proxy_nests_in_an_axum_app() {
     let house = House::well("").await;
-    let app = Router::new().nest("/claude", house.proxy.router());
+    let app = Router::new()
+        .route(
+            "/count",
+            get(|State(count): State<u32>| async move { count.to_string() }),
+        )
+        .nest("/claude", house.proxy.router())
+        .layer(Extension(Feature::new("chat")))
+        .with_state(7);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(async move { axum::serve(listener, app).await });
@@ -114,5 +124,10 @@ async fn the_proxy_nests_in_an_axum_app() {
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["tower-claude-outcome"], "direct");
     assert_eq!(house.claude.seen()[0].path, "/v1/messages?beta=true");
+    let totals = house.status().await["totals"].clone();
+    assert_eq!(
+        totals["features"]["chat"]["1h"]["calls"], 1,
+        "set by a layer"
+    );
     server.abort();
 }

@@ -16,7 +16,7 @@
 //! # Ok::<_, clap::Error>(())
 //! ```
 
-use crate::config::{Config, ConfigError, UPSTREAM_IS};
+use crate::config::{ADDRESS_IS, Config, ConfigError, UPSTREAM_IS};
 use clap::{
     Arg, ArgAction, Command, CommandFactory, Error, FromArgMatches, Parser,
     error::{ContextKind, ContextValue, ErrorKind},
@@ -24,9 +24,21 @@ use clap::{
 use http::Uri;
 use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
 
+/// What else the command reads, for its help.
+const ENVIRONMENT: &str = "\
+Environment:
+  CLAUDE_PROXY_LOG          What is logged to stderr: info (the default), debug, tower_claude=trace ...
+  CLAUDE_PROXY_ADMIN_TOKEN  What operators must present; needed where --admin is not on loopback
+  ANTHROPIC_API_KEY         With [auth] in the file: the key that calls go out with
+  CLAUDE_PROXY_TOKENS       With [auth] in the file: what callers must present instead, comma separated
+
+Signals:
+  SIGTERM, SIGINT  Ends it once the answers under way have; a second one ends it at once
+  SIGHUP           Reads the file again; one that cannot work is refused, and the old settings stay";
+
 /// Keeps applications working when the Claude API does not: point an Anthropic SDK's base URL at it.
 #[derive(Debug, Clone, PartialEq, Eq, Parser)]
-#[command(name = "claude-proxy", version, args_override_self = true)]
+#[command(name = "claude-proxy", version, args_override_self = true, after_help = ENVIRONMENT)]
 #[non_exhaustive]
 pub struct Cli {
     /// The file with the settings; none: the defaults
@@ -34,15 +46,15 @@ pub struct Cli {
     pub config: Option<PathBuf>,
 
     /// Where callers are served, such as 127.0.0.1:8787; port 0 takes a free one
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub listen: Option<SocketAddr>,
 
     /// Where operators are served, such as 127.0.0.1:8788
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub admin: Option<SocketAddr>,
 
     /// Where calls go, such as `https://api.anthropic.com`
-    #[arg(long, value_name = "URL", value_parser = upstream, conflicts_with = "demo")]
+    #[arg(long, help = "Where calls go, such as https://api.anthropic.com", value_name = "URL", value_parser = upstream, conflicts_with = "demo")]
     pub upstream: Option<Uri>,
 
     /// Checks the settings, prints what follows from them, and exits
@@ -194,6 +206,10 @@ fn flag(arg: &Arg, variable: &str, value: OsString) -> Result<Option<OsString>, 
     }
 }
 
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("must be {ADDRESS_IS}"))
+}
+
 fn upstream(text: &str) -> Result<Uri, String> {
     Config::upstream_of(text).ok_or_else(|| format!("must be {UPSTREAM_IS}"))
 }
@@ -225,122 +241,4 @@ fn refused(error: &Error, whose: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(args: &[&str], variables: &[(&str, &str)]) -> Result<Cli, Error> {
-        let all = ["claude-proxy"].iter().chain(args);
-        Cli::read(all, |name| {
-            let set = variables.iter().find(|(variable, _)| *variable == name);
-            set.map(|(_, value)| value.into())
-        })
-    }
-
-    fn message(args: &[&str], variables: &[(&str, &str)]) -> String {
-        read(args, variables).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_command_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn without_anything_it_serves_by_the_defaults() {
-        let cli = read(&[], &[]).unwrap();
-        assert_eq!(cli.task(), Task::Serve);
-        assert_eq!(cli.config().unwrap(), Config::default());
-    }
-
-    #[test]
-    fn every_flag_has_a_variable_that_the_help_names() {
-        let help = message(&["--help"], &[]);
-        let flags = [
-            ("config", "/f"),
-            ("listen", "127.0.0.1:1"),
-            ("admin", "127.0.0.1:2"),
-            ("upstream", "http://localhost:3"),
-            ("check", "1"),
-            ("print-config", "true"),
-            ("demo", "yes"),
-        ];
-        let settable = Cli::command()
-            .get_arguments()
-            .filter(|arg| variable_of(arg).is_some())
-            .count();
-        assert_eq!(settable, flags.len());
-        let nothing = read(&[], &[]).unwrap();
-        for (name, value) in flags {
-            let variable = format!("CLAUDE_PROXY_{}", name.replace('-', "_").to_uppercase());
-            assert!(help.contains(&format!("[env: {variable}]")), "{help}");
-            let by_variable = read(&[], &[(&variable, value)]).unwrap();
-            let flag = match value {
-                "1" | "true" | "yes" => format!("--{name}"),
-                _ => format!("--{name}={value}"),
-            };
-            assert_eq!(by_variable, read(&[&flag], &[]).unwrap());
-            assert_ne!(by_variable, nothing);
-            assert_eq!(read(&[], &[(&variable, "")]).unwrap(), nothing, "empty");
-        }
-        assert!(!read(&[], &[("CLAUDE_PROXY_CHECK", "0")]).unwrap().check);
-    }
-
-    #[test]
-    fn a_flag_wins_over_its_variable_and_both_win_over_the_file() {
-        let variables = [
-            ("CLAUDE_PROXY_LISTEN", "127.0.0.1:1"),
-            ("CLAUDE_PROXY_ADMIN", "127.0.0.1:2"),
-        ];
-        let cli = read(&["--listen", "127.0.0.1:9"], &variables).unwrap();
-        let file = "listen = '127.0.0.1:5'\nadmin = '127.0.0.1:6'\nupstream = 'http://file'";
-        let config = cli.over(Config::from_toml(file, "f").unwrap());
-        assert_eq!((config.listen.port(), config.admin.port()), (9, 2));
-        assert_eq!(config.upstream.host(), Some("file"));
-    }
-
-    #[test]
-    fn the_settings_are_checked_once_they_are_together() {
-        let cli = read(&["--listen", "127.0.0.1:8788"], &[]).unwrap();
-        let error = cli.config().unwrap_err();
-        assert_eq!(error.problems()[0].key(), Some("admin"));
-        let cli = read(&["--config", "no/such/file"], &[]).unwrap();
-        assert!(cli.config().unwrap_err().to_string().contains("no/such"));
-    }
-
-    #[test]
-    fn the_first_task_of_several_is_done() {
-        for (args, task) in [
-            (&["--demo"][..], Task::Demo),
-            (&["--demo", "--check"], Task::Check),
-            (&["--check", "--print-config"], Task::PrintConfig),
-        ] {
-            assert_eq!(read(args, &[]).unwrap().task(), task);
-        }
-        let error = read(&["--demo", "--upstream", "http://a"], &[]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
-    }
-
-    #[test]
-    fn a_wrong_variable_is_named() {
-        let text = message(&[], &[("CLAUDE_PROXY_LISTEN", "localhost")]);
-        assert!(text.contains("CLAUDE_PROXY_LISTEN"), "{text}");
-        let text = message(&[], &[("CLAUDE_PROXY_DEMO", "maybe")]);
-        assert!(
-            text.contains("CLAUDE_PROXY_DEMO must be true or false"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn an_upstream_with_a_password_is_refused_and_not_shown() {
-        let url = "https://me:marked@example.com";
-        for text in [
-            message(&["--upstream", url], &[]),
-            message(&[&format!("--upstream={url}")], &[]),
-            message(&[], &[("CLAUDE_PROXY_UPSTREAM", url)]),
-        ] {
-            assert!(text.contains("must be an http or https address"), "{text}");
-            assert!(!text.contains("marked"), "{text}");
-        }
-    }
-}
+mod tests;
