@@ -25,8 +25,11 @@ use http::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Seconds that the caller's SDK waits in all.
+/// Seconds that the caller's SDK waits in all. Python's says `NOT_GIVEN` where the timeout was set for the client.
 const SDK_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-timeout");
+
+/// Seconds that it waits for the first byte, and between two.
+const SDK_READ_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-read-timeout");
 
 /// What the way back, and a clock that is not ours, may take of it.
 const WAY_BACK: Duration = Duration::from_secs(2);
@@ -100,10 +103,16 @@ fn feature(map: &HeaderMap, config: &Config) -> Option<Feature> {
 
 /// For how long the caller's SDK will wait, less the way back; of a short wait a half.
 fn patience(map: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = map.get(SDK_TIMEOUT)?.to_str().ok()?.trim().parse().ok()?;
-    let whole = Duration::try_from_secs_f64(seconds).ok()?;
+    let timeouts = [SDK_TIMEOUT, SDK_READ_TIMEOUT].map(|name| timeout(map, &name));
+    let whole = timeouts.into_iter().flatten().min()?;
+    Some(whole.saturating_sub(WAY_BACK).max(whole / 2))
+}
+
+fn timeout(map: &HeaderMap, name: &HeaderName) -> Option<Duration> {
+    let seconds: f64 = map.get(name)?.to_str().ok()?.trim().parse().ok()?;
+    let timeout = Duration::try_from_secs_f64(seconds).ok()?;
     // Zero is how some say that they would wait for ever.
-    (!whole.is_zero()).then(|| whole.saturating_sub(WAY_BACK).max(whole / 2))
+    (!timeout.is_zero()).then_some(timeout)
 }
 
 fn drop_hop_by_hop(map: &mut HeaderMap) {
@@ -219,6 +228,26 @@ mod tests {
             open_call(&mut head, &config);
             assert_eq!(head.extensions.get(), Some(&Feature::new(feature)));
         }
+    }
+
+    #[test]
+    fn an_sdk_may_tell_its_timeout_in_either_of_two_headers() {
+        let of = |whole: &'static str, read: &'static str| {
+            patience(
+                &request(&[
+                    ("x-stainless-timeout", whole),
+                    ("x-stainless-read-timeout", read),
+                ])
+                .headers,
+            )
+        };
+        // What the Python SDK sends where the timeout was set for the client, and where it was set for the call.
+        assert_eq!(of("NOT_GIVEN", "12"), Some(Duration::from_secs(10)));
+        assert_eq!(of("12", "12"), Some(Duration::from_secs(10)));
+        // Until the answer begins, either ends the call.
+        assert_eq!(of("600", "12"), Some(Duration::from_secs(10)));
+        assert_eq!(of("12", "600"), Some(Duration::from_secs(10)));
+        assert_eq!(of("NOT_GIVEN", "None"), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,9 +24,10 @@
 //! | anything else: batches, files, models | passes through, streamed both ways, tried once |
 //!
 //! What passes through healthy equals a direct call: the status, the bytes of the body, and all end-to-end headers but
-//! `tower-claude-*`, which say what served it. (Answers that the stack must read are asked for uncompressed.) Two headers of a request are read: `tower-claude-feature` names whose
-//! compartment, chain and canned message it has, and `x-stainless-timeout`, which the official SDKs send, shortens its
-//! deadline to 2 s less, so that its caller gets an answer and not a timeout of its own.
+//! `tower-claude-*`, which say what served it. (Answers that the stack must read are asked for uncompressed.) Of the headers
+//! of a request these are read: `tower-claude-feature` names whose compartment, chain and canned message it has, and
+//! `x-stainless-timeout` or `x-stainless-read-timeout`, which the official SDKs send, shortens its deadline to 2 s less, so
+//! that its caller gets an answer and not a timeout of its own.
 //!
 //! What goes wrong is answered in Claude's form: 401 and 403 (no token, a path that tokens do not open), 413 (a body over
 //! `max_body`), 408 (a body too slow), 429 with `retry-after: 1` (no room in the proxy), 502 and 504 (a path that passes
