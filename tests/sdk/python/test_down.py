@@ -10,6 +10,7 @@ from test_well import TOOL
 # What goes wrong before anything is said, and how often a model is tried while another one waits.
 DOWN = {
     "it is overloaded": ("overloaded", 2),
+    "it is overloaded and wants no second try": ({"is": "overloaded", "should_retry": False}, 1),
     "it fails": ("server_error", 2),
     "the edge answers for it, in HTML": ("unavailable", 2),
     "it has no time": ("timed_out", 2),

@@ -19,7 +19,7 @@ def test_an_answer_is_the_one_that_claude_gave(house, way):
 
 def test_a_tool_is_called_with_its_input(house, way):
     use = {"name": "weather", "input": {"city": "Zürich", "days": [1, 2]}}
-    at = house({SONNET: {"text": "Let me see.", "thinking": "Hm.", "tool_use": use}})
+    at = house({SONNET: {"text": "Let me see.", "thinking": "Hm.", "tool_use": use, "pings": 2}})
     answer = way(at, tools=[TOOL])
     assert (answer.text, answer.stop_reason) == ("Let me see.", "tool_use")
     assert answer.tools == [("weather", {"city": "Zürich", "days": [1, 2]})]

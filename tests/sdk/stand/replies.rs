@@ -153,7 +153,6 @@ fn fault(value: &Value) -> Result<Fault, String> {
         "stall" => Fault::Stall,
         "overloaded" => Fault::overloaded(),
         "api_error" => Fault::api_error(),
-        "malformed" => Fault::Malformed,
         name => return Err(format!("there is no fault {name}")),
     })
 }

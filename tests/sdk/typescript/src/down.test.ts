@@ -10,6 +10,7 @@ import { ALL, SOME } from './ways.js';
 /** What goes wrong before anything is said, and how often a model is tried while another one waits. */
 const DOWN: Record<string, [reply: Reply, tries: number]> = {
   'is overloaded': ['overloaded', 2],
+  'is overloaded and wants no second try': [{ is: 'overloaded', should_retry: false }, 1],
   fails: ['server_error', 2],
   'has the edge answer for it, in HTML': ['unavailable', 2],
   'has no time': ['timed_out', 2],

@@ -17,7 +17,8 @@ for (const way of ALL) {
 
   test(`a tool is called with its input: ${way.name}`, async (t) => {
     const use = { name: 'weather', input: { city: 'Zürich', days: [1, 2] } };
-    const at = await House.for(t, { [SONNET]: { text: 'Let me see.', thinking: 'Hm.', tool_use: use } });
+    const reply = { text: 'Let me see.', thinking: 'Hm.', tool_use: use, pings: 2 };
+    const at = await House.for(t, { [SONNET]: reply });
     const answer = await way.ask(at, { tools: [TOOL] });
     assert.deepEqual([answer.text, answer.stop_reason], ['Let me see.', 'tool_use']);
     assert.deepEqual(answer.tools, [[use.name, use.input]]);
