@@ -95,6 +95,8 @@ fn log() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
+        // Told on stderr, which is what failed.
+        .log_internal_errors(false)
         .with_ansi(stderr().is_terminal())
         .init();
 }

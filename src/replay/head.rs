@@ -70,7 +70,11 @@ impl Opening {
         let call = match facts {
             Some(facts) => {
                 let exact_output = self.counts_tokens || facts.exact_output();
-                Call::of(facts).with_exact_output(exact_output)
+                // A number comes at once, whatever else the body says.
+                let stream = facts.stream && !self.counts_tokens;
+                Call::of(facts)
+                    .with_exact_output(exact_output)
+                    .with_stream(stream)
             }
             None => Call::new(None).with_body_bytes(body_bytes),
         };

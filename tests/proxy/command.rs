@@ -105,6 +105,21 @@ async fn a_signal_right_behind_the_first_line_is_heard() {
     }
 }
 
+/// A log line to a closed pipe once made the logger panic, and with it the task of the connection.
+#[tokio::test]
+async fn it_serves_on_though_nobody_reads_its_log() {
+    let claude = FakeClaude::start().await.unwrap();
+    let mut command = command(&["--upstream", &claude.url()]);
+    command.env("CLAUDE_PROXY_LOG", "trace");
+    let mut running = Process::unheard(command);
+    drop(running.errors.take());
+    for _ in 0..2 {
+        let asked = post(running.callers, "/v1/messages", &call(SONNET), &[]);
+        let response = client().request(asked).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_outlives_the_drain_ends_with_an_error() {
     let endless = Reply::ok().deltas(1000).every(Duration::from_millis(20));

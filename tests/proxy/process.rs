@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     thread::{self, JoinHandle},
 };
@@ -62,6 +62,7 @@ pub struct Process {
     pub callers: SocketAddr,
     pub operators: SocketAddr,
     pub out: BufReader<ChildStdout>,
+    pub errors: Option<ChildStderr>,
     // Read all the time: who logs much would wait for its reader.
     log: Option<JoinHandle<String>>,
 }
@@ -75,16 +76,22 @@ impl Drop for Process {
 
 impl Process {
     /// Starts it on free ports, and waits for its first line.
-    pub fn start(mut command: Command) -> Self {
-        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().unwrap();
-        let mut errors = child.stderr.take().unwrap();
-        let log = thread::spawn(move || {
+    pub fn start(command: Command) -> Self {
+        let mut started = Self::unheard(command);
+        let mut errors = started.errors.take().unwrap();
+        started.log = Some(thread::spawn(move || {
             let mut log = String::new();
             errors.read_to_string(&mut log).unwrap();
             log
-        });
+        }));
+        started
+    }
+
+    /// The same, but its log is not read: it waits, or with `errors` dropped is told that nobody will.
+    pub fn unheard(mut command: Command) -> Self {
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -95,9 +102,10 @@ impl Process {
         Self {
             callers: callers.parse().unwrap(),
             operators: operators.parse().unwrap(),
+            errors: child.stderr.take(),
             child,
             out,
-            log: Some(log),
+            log: None,
         }
     }
 

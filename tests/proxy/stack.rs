@@ -77,6 +77,9 @@ async fn tokens_are_counted_with_retries_and_never_made_up() {
     assert_eq!(response.status(), StatusCode::OK);
     assert!(json_of(response).await["input_tokens"].as_u64().unwrap() > 0);
     assert_eq!(house.claude.seen().len(), 2);
+    let streamed = stream(SONNET);
+    let response = house.post("/v1/messages/count_tokens", &streamed, &[]);
+    assert_eq!(response.await.status(), StatusCode::OK);
     house
         .claude
         .set("/v1/messages/count_tokens", Reply::overloaded())

@@ -201,11 +201,13 @@ async fn what_is_no_messages_call_passes_untouched() {
 }
 
 #[tokio::test]
-async fn count_tokens_never_gets_a_canned_message() {
-    for (path, exact) in [("/v1/messages/count_tokens", true), ("/v1/messages", false)] {
-        let request = Request::post(path).body(full("{\"model\":\"a\"}")).unwrap();
+async fn count_tokens_never_gets_a_canned_message_nor_a_stream() {
+    for (path, counts) in [("/v1/messages/count_tokens", true), ("/v1/messages", false)] {
+        let body = full(r#"{"model":"a","stream":true}"#);
+        let request = Request::post(path).body(body).unwrap();
         let sent = through(ReplayLayer::new(), request).await;
-        assert_eq!(call_of(&sent).exact_output(), exact);
+        assert_eq!(call_of(&sent).exact_output(), counts);
+        assert_eq!(call_of(&sent).stream(), !counts);
         assert!(call_of(&sent).model().is_some());
     }
 }
