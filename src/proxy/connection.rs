@@ -3,6 +3,7 @@
 use super::{io::SlowReader, shutdown::Phase};
 use crate::error::BoxError;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -35,10 +36,8 @@ pub(super) async fn serve<F, A, B>(
     // Without it a stream of small events takes 40 ms for each; without success the bytes are still right.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(SlowReader::new(stream, slow_reader));
-    let service = service_fn(|request| {
-        let answer = answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+    // An async block would hold the future twice, and hyper moves it.
+    let service = service_fn(|request| answer(request).map(Ok::<_, Infallible>));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)

@@ -29,7 +29,7 @@ use std::{
     ffi::OsString,
     fmt,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -215,7 +215,8 @@ impl Proxy {
                 return refusal.answer().map(ProxyBody::own);
             }
         };
-        let answer = running.answer(route, head, body, ticket);
+        // Pinned where it is made: it is large, and each move would copy all of it.
+        let answer = pin!(running.answer(route, head, body, ticket));
         match unless(self.shared.course.stop(), answer).await {
             Some(answer) => answer,
             None => Refusal::Stopping.answer().map(ProxyBody::own),
@@ -224,8 +225,7 @@ impl Proxy {
 }
 
 /// `None` where the proxy ends before this does.
-async fn unless<F: Future>(stop: Stop, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
+async fn unless<F: Future>(stop: Stop, mut future: Pin<&mut F>) -> Option<F::Output> {
     poll_fn(|cx| {
         if stop.is_now() {
             return Poll::Ready(None);
