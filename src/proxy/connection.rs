@@ -36,7 +36,7 @@ pub(super) async fn serve<F, A, B>(
     // Without it a stream of small events takes 40 ms for each; without success the bytes are still right.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(SlowReader::new(stream, slow_reader));
-    // Not an `async` block, which would have room for the future twice.
+    // An async block would hold the future twice, and hyper moves it.
     let service = service_fn(|request| answer(request).map(Ok::<_, Infallible>));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

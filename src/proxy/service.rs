@@ -215,6 +215,7 @@ impl Proxy {
                 return refusal.answer().map(ProxyBody::own);
             }
         };
+        // Pinned where it is made: it is large, and each move would copy all of it.
         let answer = pin!(running.answer(route, head, body, ticket));
         match unless(self.shared.course.stop(), answer).await {
             Some(answer) => answer,
@@ -223,7 +224,7 @@ impl Proxy {
     }
 }
 
-/// `None` where the proxy ends before this does. Takes it pinned: a future of this size is not moved more than it must be.
+/// `None` where the proxy ends before this does.
 async fn unless<F: Future>(stop: Stop, mut future: Pin<&mut F>) -> Option<F::Output> {
     poll_fn(|cx| {
         if stop.is_now() {

@@ -54,7 +54,14 @@ pub struct Cli {
     pub admin: Option<SocketAddr>,
 
     /// Where calls go, such as `https://api.anthropic.com`
-    #[arg(long, help = "Where calls go, such as https://api.anthropic.com", value_name = "URL", value_parser = upstream, conflicts_with = "demo")]
+    // Its help again, without the marks that the docs need.
+    #[arg(
+        long,
+        help = "Where calls go, such as https://api.anthropic.com",
+        value_name = "URL",
+        value_parser = upstream,
+        conflicts_with = "demo"
+    )]
     pub upstream: Option<Uri>,
 
     /// Checks the settings, prints what follows from them, and exits
