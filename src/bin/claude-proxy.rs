@@ -60,7 +60,7 @@ async fn start(cli: Cli) -> Result<(), Box<dyn Error>> {
     let signals = follow_signals(proxy, move || match &settings {
         // Of a demo: there is nothing to read again.
         Some(settings) => Ok(settings.clone()),
-        None => cli.config(),
+        None => cli.config_again(),
     })?;
     tokio::spawn(signals);
 

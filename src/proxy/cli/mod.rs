@@ -22,7 +22,12 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use http::Uri;
-use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// What else the command reads, for its help.
 const ENVIRONMENT: &str = "\
@@ -148,8 +153,24 @@ impl Cli {
     ///
     /// As [`Config::load`] and [`Config::check`].
     pub fn config(&self) -> Result<Config, ConfigError> {
+        self.config_by(|path| Config::load(path))
+    }
+
+    /// As [`config`](Self::config), for settings to go on with: of a file that was a pipe there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`config`](Self::config).
+    pub fn config_again(&self) -> Result<Config, ConfigError> {
+        self.config_by(Config::load_again)
+    }
+
+    fn config_by(
+        &self,
+        load: impl FnOnce(&Path) -> Result<Config, ConfigError>,
+    ) -> Result<Config, ConfigError> {
         let config = match &self.config {
-            Some(path) => Config::load(path)?,
+            Some(path) => load(path)?,
             None => Config::default(),
         };
         let config = self.over(config);

@@ -1,0 +1,39 @@
+//! What befalls a process that runs for weeks.
+
+use crate::{
+    house::*,
+    process::{Process, command},
+};
+
+/// `claude-proxy --config <(…)`: a pipe that has ended reads as an empty file, and SIGHUP would go on with the defaults,
+/// without `[auth]`. A named pipe would wait for its writer, and with it whoever hears the signals.
+#[tokio::test]
+async fn a_pipe_is_read_once_and_never_again() {
+    let pipe = std::env::temp_dir().join(format!("claude-proxy-pipe-{}", std::process::id()));
+    let make = format!(
+        "mkfifo {} && printf 'max_in_flight = 5' > {0} &",
+        pipe.display()
+    );
+    let made = std::process::Command::new("sh")
+        .args(["-c", &make])
+        .status();
+    assert!(made.unwrap().success());
+    until(|| async { pipe.exists() }).await;
+    let running = Process::start(command(&["--config", pipe.to_str().unwrap()]));
+    running.signal("HUP");
+    let status = || async {
+        let request = http::Request::get(format!("http://{}/status.json", running.operators));
+        let body = http_body_util::Empty::<bytes::Bytes>::new();
+        json_of(client().request(request.body(body).unwrap()).await.unwrap()).await
+    };
+    until(|| async { status().await["reloads"]["refused"] == 1 }).await;
+    assert_eq!(
+        status().await["in_flight"]["max"],
+        5,
+        "the old settings stay"
+    );
+    running.signal("TERM");
+    let (end, _, log) = running.end().await;
+    std::fs::remove_file(pipe).unwrap();
+    assert!(end.success() && log.contains("no file"), "{log}");
+}
