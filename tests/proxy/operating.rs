@@ -1,8 +1,15 @@
-//! What befalls a process that runs for weeks.
+//! What befalls a process that runs for weeks: its settings were a pipe, half a request lingers, upstream contradicts itself.
 
 use crate::{
     house::*,
     process::{Process, command},
+};
+use http::StatusCode;
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
 };
 
 /// `claude-proxy --config <(…)`: a pipe that has ended reads as an empty file, and SIGHUP would go on with the defaults,
@@ -36,4 +43,17 @@ async fn a_pipe_is_read_once_and_never_again() {
     let (end, _, log) = running.end().await;
     std::fs::remove_file(pipe).unwrap();
     assert!(end.success() && log.contains("no file"), "{log}");
+}
+
+#[tokio::test]
+async fn half_a_first_request_does_not_hold_up_the_end() {
+    let mut house = House::well("drain = '1h'").await;
+    let mut half = TcpStream::connect(house.address).await.unwrap();
+    half.write_all(b"GET /v1/models HT").await.unwrap();
+    // Accepted behind the first, and answered: so that was read too.
+    assert_eq!(house.get("/v1/models").await.status(), StatusCode::OK);
+    house.proxy.shutdown();
+    let end = timeout(Duration::from_secs(20), &mut house.running).await;
+    end.unwrap().unwrap();
+    assert_eq!(half.read(&mut [0]).await.unwrap_or(0), 0);
 }
