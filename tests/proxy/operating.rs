@@ -8,9 +8,10 @@ use http::StatusCode;
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
+use tower_claude::testing::FakeClaude;
 
 /// `claude-proxy --config <(…)`: a pipe that has ended reads as an empty file, and SIGHUP would go on with the defaults,
 /// without `[auth]`. A named pipe would wait for its writer, and with it whoever hears the signals.
@@ -56,4 +57,29 @@ async fn half_a_first_request_does_not_hold_up_the_end() {
     let end = timeout(Duration::from_secs(20), &mut house.running).await;
     end.unwrap().unwrap();
     assert_eq!(half.read(&mut [0]).await.unwrap_or(0), 0);
+}
+
+/// A length beside chunks once cut the body, or broke the connection to the caller.
+#[tokio::test]
+async fn an_answer_in_chunks_is_as_long_as_they_are() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let upstream = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // All of the request is in its first packet.
+            stream.read(&mut [0; 4096]).await.unwrap();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+                 transfer-encoding: chunked\r\n\r\n";
+            let answer = format!("{head}13\r\n{{\"input_tokens\": 3}}\r\n0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let claude = FakeClaude::start().await.unwrap();
+    let house = House::before(claude, config("", &url)).await;
+    for path in ["/v1/files", "/v1/messages/count_tokens"] {
+        let answer = house.post(path, &call(SONNET), &[]).await;
+        assert_eq!(text_of(answer).await, "{\"input_tokens\": 3}", "{path}");
+    }
+    upstream.abort();
 }
