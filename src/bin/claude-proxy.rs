@@ -38,8 +38,13 @@ fn main() -> ExitCode {
 
 fn check(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let config = cli.config()?;
-    config.resilience()?.build()?;
-    Ok(say(config.resolved())?)
+    let lacks = Cli::lacks(config.clone(), |name| env::var_os(name))?;
+    say(config.resolved())?;
+    if let Some(lacks) = lacks {
+        // No fault of the settings: they may be checked where the secrets are not.
+        let _ = writeln!(stderr(), "claude-proxy: would not start here: {lacks}");
+    }
+    Ok(())
 }
 
 #[tokio::main]

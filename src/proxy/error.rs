@@ -43,6 +43,16 @@ pub enum StartError {
     Demo(Box<dyn Error + Send + Sync>),
 }
 
+impl StartError {
+    /// Whether the settings are well and only a secret is missing here.
+    pub(super) fn is_of_environment(&self) -> bool {
+        matches!(
+            self,
+            Self::NoKey { .. } | Self::NoTokens { .. } | Self::NoAdminToken { .. }
+        )
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

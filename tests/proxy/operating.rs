@@ -2,7 +2,7 @@
 
 use crate::{
     house::*,
-    process::{Process, command},
+    process::{File, Process, command, run},
 };
 use http::StatusCode;
 use std::time::Duration;
@@ -82,4 +82,25 @@ async fn an_answer_in_chunks_is_as_long_as_they_are() {
         assert_eq!(text_of(answer).await, "{\"input_tokens\": 3}", "{path}");
     }
     upstream.abort();
+}
+
+#[test]
+fn a_check_says_which_secrets_are_missing_here_and_is_well() {
+    let open = ["--check", "--admin", "0.0.0.0:8788"];
+    let file = File::new("[auth]\n");
+    let own = ["--check", "--config", file.path()];
+    for (args, variable) in [
+        (open, "CLAUDE_PROXY_ADMIN_TOKEN"),
+        (own, "ANTHROPIC_API_KEY"),
+    ] {
+        let (done, out, said) = run(command(&args));
+        assert!(done && out.contains("fallback"), "{said}");
+        assert!(said.contains("would not start here"), "{said}");
+        assert!(said.contains(variable), "{said}");
+    }
+    let mut with_all = command(&own);
+    with_all.env("ANTHROPIC_API_KEY", "sk-ant-own-key");
+    with_all.env("CLAUDE_PROXY_TOKENS", TOKEN);
+    let (done, _, said) = run(with_all);
+    assert!(done && said.is_empty(), "{said}");
 }

@@ -16,6 +16,7 @@
 //! # Ok::<_, clap::Error>(())
 //! ```
 
+use super::{error::StartError, gate::Gate, service::Proxy};
 use crate::config::{ADDRESS_IS, Config, ConfigError, UPSTREAM_IS};
 use clap::{
     Arg, ArgAction, Command, CommandFactory, Error, FromArgMatches, Parser,
@@ -163,6 +164,25 @@ impl Cli {
     /// As [`config`](Self::config).
     pub fn config_again(&self) -> Result<Config, ConfigError> {
         self.config_by(Config::load_again)
+    }
+
+    /// What this environment lacks to serve by these settings: a key, tokens of callers, the token of operators.
+    ///
+    /// # Errors
+    ///
+    /// Settings that no environment could serve by.
+    pub fn lacks(
+        config: Config,
+        variable: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static,
+    ) -> Result<Option<StartError>, StartError> {
+        let admin = config.admin;
+        let served = Proxy::with_variables(config, variable)
+            .and_then(|proxy| Gate::new(admin, |name| proxy.variable(name)));
+        match served {
+            Ok(_) => Ok(None),
+            Err(error) if error.is_of_environment() => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
     }
 
     fn config_by(
