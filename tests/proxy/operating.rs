@@ -104,3 +104,40 @@ fn a_check_says_which_secrets_are_missing_here_and_is_well() {
     let (done, _, said) = run(with_all);
     assert!(done && said.is_empty(), "{said}");
 }
+
+/// SDKs send all of a file before they read: an answer that came first was lost with the connection, and tried again.
+#[tokio::test]
+async fn an_early_answer_to_an_upload_is_read_by_its_sender() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let upstream = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read(&mut [0; 4096]).await.unwrap();
+        let answer =
+            "HTTP/1.1 413 Payload Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        // Longer than the proxy needs to see the end.
+        while stream.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {}
+        drop(listener);
+    });
+    let claude = FakeClaude::start().await.unwrap();
+    let house = House::before(claude, config("", &url)).await;
+    for status in ["413", "502"] {
+        let mut sender = TcpStream::connect(house.address).await.unwrap();
+        let length = 16 << 20;
+        let head = format!(
+            "POST /v1/files HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        sender.write_all(head.as_bytes()).await.unwrap();
+        for _ in 0..16 {
+            sender.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+        }
+        let mut answer = String::new();
+        sender.read_to_string(&mut answer).await.unwrap();
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(answer.starts_with(&expected), "{answer}");
+    }
+    house.idle().await;
+    upstream.await.unwrap();
+}
