@@ -110,7 +110,8 @@ fn patience(map: &HeaderMap) -> Option<Duration> {
     (!whole.is_zero()).then(|| whole.saturating_sub(WAY_BACK).max(whole / 2))
 }
 
-fn drop_hop_by_hop(map: &mut HeaderMap) {
+/// Drops what is for this connection alone.
+pub(super) fn drop_hop_by_hop(map: &mut HeaderMap) {
     // Most messages name none but `close` and `keep-alive`, which are no headers of theirs.
     let named: Vec<HeaderName> = map
         .get_all(CONNECTION)
