@@ -141,3 +141,15 @@ async fn an_early_answer_to_an_upload_is_read_by_its_sender() {
     house.idle().await;
     upstream.await.unwrap();
 }
+
+/// What passes through was a 502 then, as if upstream could not be reached.
+#[tokio::test]
+async fn chunks_that_are_none_are_the_callers_fault() {
+    let house = House::well("").await;
+    for path in ["/v1/files", "/v1/messages"] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+        let answer = raw(house.address, (head + "2\r\n{}\r\nzz\r\n").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+        assert!(answer.contains("invalid_request_error"), "{answer}");
+    }
+}
