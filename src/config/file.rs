@@ -2,7 +2,7 @@
 
 use super::{Config, ConfigError, Problem};
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
     path::Path,
 };
@@ -26,7 +26,7 @@ impl Config {
     /// the defaults, and a named one waits for its writer.
     #[cfg(feature = "proxy")]
     pub(crate) fn load_again(path: &Path) -> Result<Self, ConfigError> {
-        match fs::metadata(path) {
+        match path.metadata() {
             Ok(file) if !file.is_file() => {
                 let error = io::Error::other("it is no file, which can be read again");
                 Err(unreadable(path, &error))

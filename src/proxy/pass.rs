@@ -143,12 +143,12 @@ where
 
     fn is_end_stream(&self) -> bool {
         let inner = self.inner.as_ref();
-        inner.is_none_or(|inner| inner.is_end_stream())
+        inner.is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         let inner = self.inner.as_ref();
-        inner.map_or_else(|| SizeHint::with_exact(0), |inner| inner.size_hint())
+        inner.map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -18,12 +18,12 @@ use tower_claude::testing::FakeClaude;
 #[tokio::test]
 async fn a_pipe_is_read_once_and_never_again() {
     let pipe = std::env::temp_dir().join(format!("claude-proxy-pipe-{}", std::process::id()));
-    let make = format!(
+    let script = format!(
         "mkfifo {} && printf 'max_in_flight = 5' > {0} &",
         pipe.display()
     );
     let made = std::process::Command::new("sh")
-        .args(["-c", &make])
+        .args(["-c", &script])
         .status();
     assert!(made.unwrap().success());
     until(|| async { pipe.exists() }).await;
@@ -68,7 +68,7 @@ async fn an_answer_in_chunks_is_as_long_as_they_are() {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             // All of the request is in its first packet.
-            stream.read(&mut [0; 4096]).await.unwrap();
+            let _head = stream.read(&mut [0; 4096]).await.unwrap();
             let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
                  transfer-encoding: chunked\r\n\r\n";
             let answer = format!("{head}13\r\n{{\"input_tokens\": 3}}\r\n0\r\n\r\n");
@@ -112,7 +112,7 @@ async fn an_early_answer_to_an_upload_is_read_by_its_sender() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let upstream = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        stream.read(&mut [0; 4096]).await.unwrap();
+        let _head = stream.read(&mut [0; 4096]).await.unwrap();
         let answer =
             "HTTP/1.1 413 Payload Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
         stream.write_all(answer.as_bytes()).await.unwrap();
@@ -152,4 +152,22 @@ async fn chunks_that_are_none_are_the_callers_fault() {
         assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
         assert!(answer.contains("invalid_request_error"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_circuit_is_that_of_a_model_with_a_name() {
+    let house = House::well("").await;
+    let set = async |model: &str| {
+        let request = format!(
+            "POST /circuits/{model}/open HTTP/1.1\r\nhost: localhost\r\ntower-claude-admin: 1\r\nconnection: close\r\n\r\n"
+        );
+        raw(house.admin, request.as_bytes()).await
+    };
+    assert!(set("").await.starts_with("HTTP/1.1 404"));
+    assert!(set("eu%2Fclaude-x").await.starts_with("HTTP/1.1 200"));
+    let status = house.status().await;
+    let circuits = status["circuits"].as_array().unwrap().iter();
+    let open = circuits.filter(|circuit| circuit["state"] == "forced_open");
+    let open: Vec<_> = open.map(|circuit| &circuit["model"]).collect();
+    assert_eq!(open, ["eu/claude-x"]);
 }
