@@ -33,11 +33,18 @@ use tokio::{
 };
 use tower_service::Service;
 
+/// The body of a request that passes through.
+pub(super) struct Streamed<B> {
+    pub(super) body: B,
+    /// Its sender waits for a word before it sends it.
+    pub(super) waits: bool,
+}
+
 /// Sends a request on and hands the answer back as it comes.
 pub(super) async fn pass<B>(
     mut upstream: Upstream,
     head: request::Parts,
-    body: B,
+    Streamed { body, waits }: Streamed<B>,
     patience: Duration,
 ) -> Result<Response<PassBody>, Refusal>
 where
@@ -50,6 +57,7 @@ where
     } else {
         let body = Watched {
             inner: Some(Box::pin(ReadBody::streamed(body))),
+            comes: !waits,
             progress: progress.clone(),
         };
         let body = body.boxed_unsync();
@@ -114,6 +122,8 @@ where
 {
     // None: at its end.
     inner: Option<Pin<Box<B>>>,
+    // False: its sender waits to be asked for it, and will not send it if it is answered first.
+    comes: bool,
     progress: Progress,
 }
 
@@ -130,6 +140,7 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.comes = true;
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
@@ -159,7 +170,8 @@ where
     B::Error: Send,
 {
     fn drop(&mut self) {
-        let rest = self.inner.take().filter(|rest| !rest.is_end_stream());
+        let rest = self.inner.take();
+        let rest = rest.filter(|rest| self.comes && !rest.is_end_stream());
         if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
             runtime.spawn(read::discard(rest));
         }

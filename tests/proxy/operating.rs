@@ -171,3 +171,16 @@ async fn a_circuit_is_that_of_a_model_with_a_name() {
     let open: Vec<_> = open.map(|circuit| &circuit["model"]).collect();
     assert_eq!(open, ["eu/claude-x"]);
 }
+
+#[tokio::test]
+async fn who_waits_to_be_asked_for_an_upload_is_not_asked_for_what_nobody_wants() {
+    let claude = FakeClaude::start().await.unwrap();
+    // Nobody listens there.
+    let house = House::before(claude, config("", "http://127.0.0.1:1")).await;
+    let head =
+        "POST /v1/files HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n";
+    // Asked for it, it would not send it, and be waited for for 5 s.
+    let answer = timeout(Duration::from_secs(4), raw(house.address, head.as_bytes())).await;
+    let answer = answer.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+}
