@@ -67,6 +67,11 @@ impl fmt::Display for StartError {
                 "with [auth] callers need tokens, on loopback too, which any web page can reach: set the environment \
                  variable {variable} to a list with commas, each of at least 16 characters"
             ),
+            Self::NoAdminToken { variable, address } if address.ip().is_loopback() => write!(
+                f,
+                "operators need the token that the environment variable {variable} holds, and that is none of at least \
+                 16 characters"
+            ),
             Self::NoAdminToken { variable, address } => write!(
                 f,
                 "admin = {address} can be reached from elsewhere, so operators need a token: set the environment \
