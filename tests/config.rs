@@ -338,6 +338,20 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_file_without_an_end_is_refused() {
+    let path = std::env::temp_dir().join(format!("tower-claude-{}.toml", std::process::id()));
+    std::fs::write(&path, "#".repeat(1 << 20)).unwrap();
+    assert!(Config::load(&path).is_ok());
+    std::fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
+    let error = Config::load(&path).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(
+        error.ends_with("cannot be read: it is longer than 1 MiB"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_secret_in_the_wrong_place_is_refused_and_not_shown() {
     for text in [
         "[auth]\napi_key_env = 'sk-ant-marked'",

@@ -38,8 +38,13 @@ fn main() -> ExitCode {
 
 fn check(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let config = cli.config()?;
-    config.resilience()?.build()?;
-    Ok(say(config.resolved())?)
+    let lacks = Cli::lacks(config.clone(), |name| env::var_os(name))?;
+    say(config.resolved())?;
+    if let Some(lacks) = lacks {
+        // No fault of the settings: they may be checked where the secrets are not.
+        let _ = writeln!(stderr(), "claude-proxy: would not start here: {lacks}");
+    }
+    Ok(())
 }
 
 #[tokio::main]
@@ -60,7 +65,7 @@ async fn start(cli: Cli) -> Result<(), Box<dyn Error>> {
     let signals = follow_signals(proxy, move || match &settings {
         // Of a demo: there is nothing to read again.
         Some(settings) => Ok(settings.clone()),
-        None => cli.config(),
+        None => cli.config_again(),
     })?;
     tokio::spawn(signals);
 

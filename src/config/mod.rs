@@ -42,6 +42,7 @@ mod circuit;
 mod error;
 mod fallback;
 mod features;
+mod file;
 mod form;
 mod nearest;
 mod reader;
@@ -67,7 +68,7 @@ pub(crate) use form::UPSTREAM_IS;
 use form::{ADDRESS, DURATION, SIZE, UPSTREAM, positive};
 use http::Uri;
 use reader::{Findings, Reader};
-use std::{fs, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration};
 use toml::de::DeTable;
 use units::Size;
 
@@ -160,20 +161,6 @@ impl Config {
         } else {
             Err(ConfigError::new(Some(path.as_ref()), problems))
         }
-    }
-
-    /// Reads a file.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read, or as [`from_toml`](Self::from_toml).
-    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|error| {
-            let problem = Problem::text(None, format_args!("cannot be read: {error}"));
-            ConfigError::new(Some(path), vec![problem])
-        })?;
-        Self::from_toml(&text, path)
     }
 
     /// Checks every bound, as [`from_toml`](Self::from_toml) does: for settings made in a program.

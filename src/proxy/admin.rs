@@ -88,8 +88,8 @@ async fn circuit(
     State(proxy): State<Proxy>,
     Path((model, action)): Path<(String, String)>,
 ) -> Response {
-    if model.len() > LONGEST_MODEL {
-        return not_found("No model has so long a name");
+    if model.is_empty() || model.len() > LONGEST_MODEL {
+        return not_found("No model has such a name");
     }
     let circuits = proxy.stack().circuits();
     match action.as_str() {

@@ -7,6 +7,7 @@
 
 use super::{
     error::StartError,
+    forward,
     refusal::Refusal,
     routes::{Route, is_below},
     tokens::Tokens,
@@ -88,6 +89,8 @@ impl Auth {
             return Err(Refusal::NotServed);
         }
         head.extensions.insert(tenant);
+        // First, so that `connection` cannot name the key that is put on.
+        forward::drop_hop_by_hop(&mut head.headers);
         for name in SECRETS.iter().chain([&WORKSPACE]) {
             head.headers.remove(name);
         }
@@ -168,6 +171,7 @@ mod tests {
             let all = [
                 (name, value.as_str()),
                 ("cookie", "c"),
+                ("connection", "x-api-key, authorization"),
                 ("anthropic-workspace-id", "w"),
                 ("anthropic-version", "v"),
             ];

@@ -8,7 +8,13 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, future::Future, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use tokio::{net::TcpStream, sync::watch};
 
 /// The time to the whole head of a request; a kept connection without one is closed after it. Ten times what a slow
@@ -36,8 +42,12 @@ pub(super) async fn serve<F, A, B>(
     // Without it a stream of small events takes 40 ms for each; without success the bytes are still right.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(SlowReader::new(stream, slow_reader));
-    // An async block would hold the future twice, and hyper moves it.
-    let service = service_fn(|request| answer(request).map(Ok::<_, Infallible>));
+    let asked = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
+        // An async block would hold the future twice, and hyper moves it.
+        answer(request).map(Ok::<_, Infallible>)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
@@ -58,6 +68,8 @@ pub(super) async fn serve<F, A, B>(
                 return;
             }
             Ok(()) = phase.changed() => match *phase.borrow_and_update() {
+                // Half a head, which hyper would wait for: there is no answer to let finish.
+                Phase::Draining if !asked.load(Ordering::Relaxed) => return,
                 // An idle connection ends, another one with its answer.
                 Phase::Draining => connection.as_mut().graceful_shutdown(),
                 // Polled next, what is under way sees that it is to end.

@@ -43,6 +43,16 @@ pub enum StartError {
     Demo(Box<dyn Error + Send + Sync>),
 }
 
+impl StartError {
+    /// Whether the settings are well and only a secret is missing here.
+    pub(super) fn is_of_environment(&self) -> bool {
+        matches!(
+            self,
+            Self::NoKey { .. } | Self::NoTokens { .. } | Self::NoAdminToken { .. }
+        )
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,6 +66,11 @@ impl fmt::Display for StartError {
                 f,
                 "with [auth] callers need tokens, on loopback too, which any web page can reach: set the environment \
                  variable {variable} to a list with commas, each of at least 16 characters"
+            ),
+            Self::NoAdminToken { variable, address } if address.ip().is_loopback() => write!(
+                f,
+                "operators need the token that the environment variable {variable} holds, and that is none of at least \
+                 16 characters"
             ),
             Self::NoAdminToken { variable, address } => write!(
                 f,

@@ -17,8 +17,8 @@ use crate::{
 use http::{
     HeaderMap, HeaderName, Version,
     header::{
-        ACCEPT_ENCODING, CONNECTION, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRAILER, TRANSFER_ENCODING, UPGRADE,
+        ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
     request, response,
 };
@@ -63,6 +63,10 @@ pub(super) fn to_upstream(head: &mut request::Parts) {
 /// Readies the head of an answer of upstream for the caller.
 pub(super) fn to_caller(head: &mut response::Parts) {
     head.version = Version::HTTP_11;
+    // Of a body in chunks it says nothing, whatever it says (RFC 9112, 6.3).
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        head.headers.remove(CONTENT_LENGTH);
+    }
     drop_hop_by_hop(&mut head.headers);
     headers::strip_ours(&mut head.headers);
 }
@@ -115,7 +119,8 @@ fn timeout(map: &HeaderMap, name: &HeaderName) -> Option<Duration> {
     (!timeout.is_zero()).then_some(timeout)
 }
 
-fn drop_hop_by_hop(map: &mut HeaderMap) {
+/// Drops what is for this connection alone.
+pub(super) fn drop_hop_by_hop(map: &mut HeaderMap) {
     // Most messages name none but `close` and `keep-alive`, which are no headers of theirs.
     let named: Vec<HeaderName> = map
         .get_all(CONNECTION)

@@ -5,7 +5,7 @@
 //! deadline is given up with a 504, and an answer that stands still for as long is cut.
 
 use super::{
-    read::ReadBody,
+    read::{self, ReadBody},
     refusal::{self, Refusal},
     upstream::{Outgoing, SendError, Upstream, UpstreamBody},
 };
@@ -24,17 +24,27 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
 use tower_service::Service;
+
+/// The body of a request that passes through.
+pub(super) struct Streamed<B> {
+    pub(super) body: B,
+    /// Its sender waits for a word before it sends it.
+    pub(super) waits: bool,
+}
 
 /// Sends a request on and hands the answer back as it comes.
 pub(super) async fn pass<B>(
     mut upstream: Upstream,
     head: request::Parts,
-    body: B,
+    Streamed { body, waits }: Streamed<B>,
     patience: Duration,
 ) -> Result<Response<PassBody>, Refusal>
 where
@@ -46,7 +56,8 @@ where
         upstream.call(Request::from_parts(head, ReplayBody::default()))
     } else {
         let body = Watched {
-            inner: ReadBody::streamed(body),
+            inner: Some(Box::pin(ReadBody::streamed(body))),
+            comes: !waits,
             progress: progress.clone(),
         };
         let body = body.boxed_unsync();
@@ -101,37 +112,69 @@ impl Progress {
     }
 }
 
-pin_project! {
-    /// A body whose progress is watched.
-    struct Watched<B> {
-        #[pin]
-        inner: B,
-        progress: Progress,
-    }
+/// A body whose progress is watched, and whose rest is read and forgotten where upstream wants no more of it: its sender
+/// could not read the answer otherwise.
+struct Watched<B>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Send,
+{
+    // None: at its end.
+    inner: Option<Pin<Box<B>>>,
+    // False: its sender waits to be asked for it, and will not send it if it is answered first.
+    comes: bool,
+    progress: Progress,
 }
 
-impl<B: Body> Body for Watched<B> {
+impl<B> Body for Watched<B>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Send,
+{
     type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        let frame = this.inner.poll_frame(cx);
-        if frame.is_ready() {
-            *lock(&this.progress.0) = Instant::now();
+        self.comes = true;
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(inner.as_mut().poll_frame(cx));
+        *lock(&self.progress.0) = Instant::now();
+        if !matches!(frame, Some(Ok(_))) {
+            self.inner = None;
         }
-        frame
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        let inner = self.inner.as_ref();
+        inner.is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let inner = self.inner.as_ref();
+        inner.map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl<B> Drop for Watched<B>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Send,
+{
+    fn drop(&mut self) {
+        let rest = self.inner.take();
+        let rest = rest.filter(|rest| self.comes && !rest.is_end_stream());
+        if let (Some(rest), Ok(runtime)) = (rest, Handle::try_current()) {
+            runtime.spawn(read::discard(rest));
+        }
     }
 }
 

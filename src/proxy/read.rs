@@ -131,7 +131,7 @@ where
                     Err(_) => continue,
                 },
                 Some(Err(error)) if this.refused.is_none() => {
-                    return Poll::Ready(Some(Err(error.into())));
+                    return Poll::Ready(Some(Err(BrokenBody(error.into()).into())));
                 }
                 Some(Err(_)) | None => return end_of(this.refused),
             };
@@ -189,6 +189,22 @@ impl fmt::Display for SlowBody {
 }
 
 impl Error for SlowBody {}
+
+/// The body of a request broke off, or its chunks are none.
+#[derive(Debug)]
+pub(super) struct BrokenBody(BoxError);
+
+impl fmt::Display for BrokenBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request body is not whole")
+    }
+}
+
+impl Error for BrokenBody {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 impl<B> fmt::Debug for ReadBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

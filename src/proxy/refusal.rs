@@ -1,6 +1,9 @@
 //! What the proxy itself answers, in Claude's form.
 
-use super::{limits::Full, read::SlowBody};
+use super::{
+    limits::Full,
+    read::{BrokenBody, SlowBody},
+};
 use crate::{
     answer,
     claude::{headers::X_SHOULD_RETRY, reply},
@@ -26,6 +29,8 @@ pub(super) enum Refusal {
     TooLarge(u64),
     /// A request body that came in too slowly.
     Slow,
+    /// A request body that is not whole.
+    Broken,
     /// A path that is none.
     BadPath,
     /// The proxy stops before there is an answer.
@@ -86,6 +91,11 @@ impl Refusal {
                 "invalid_request_error",
                 "The request body came in too slowly",
             ),
+            Self::Broken => (
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                "The request body is not whole",
+            ),
             Self::BadPath => (
                 StatusCode::BAD_REQUEST,
                 "invalid_request_error",
@@ -135,6 +145,9 @@ pub(super) fn own(error: &(dyn Error + 'static)) -> Option<Refusal> {
         if error.is::<SlowBody>() {
             return Some(Refusal::Slow);
         }
+        if error.is::<BrokenBody>() {
+            return Some(Refusal::Broken);
+        }
         if let Some(large) = error.downcast_ref::<BodyTooLarge>() {
             return Some(Refusal::TooLarge(large.limit));
         }
@@ -157,6 +170,7 @@ mod tests {
             (Refusal::Full, 429),
             (Refusal::TooLarge(7), 413),
             (Refusal::Slow, 408),
+            (Refusal::Broken, 400),
             (Refusal::BadPath, 400),
             (Refusal::Stopping, 503),
             (Refusal::Unreachable, 502),

@@ -6,7 +6,7 @@ use super::{
     error::StartError,
     forward,
     limits::Ticket,
-    pass,
+    pass::{self, Streamed},
     read::ReadBody,
     refusal::{self, Refusal},
     routes::Route,
@@ -19,7 +19,11 @@ use crate::{
     error::BoxError,
     stack::{Resilience, Resilient},
 };
-use http::{Method, Request, Response, header::CONTENT_LENGTH, request};
+use http::{
+    Method, Request, Response,
+    header::{CONTENT_LENGTH, EXPECT},
+    request,
+};
 use http_body::Body;
 use std::sync::Arc;
 use tower_layer::Layer;
@@ -103,6 +107,7 @@ impl Running {
         if route != Route::Other {
             forward::open_call(&mut head, &self.config);
         }
+        let waits = head.headers.contains_key(EXPECT);
         forward::to_upstream(&mut head);
         head.uri = match self.target.join(&head.uri) {
             Ok(uri) => uri,
@@ -113,6 +118,7 @@ impl Running {
             Route::CountTokens => &self.count_tokens,
             Route::Other => {
                 let upstream = self.upstream.clone();
+                let body = Streamed { body, waits };
                 let passed = pass::pass(upstream, head, body, self.config.deadline).await;
                 return match passed {
                     Ok(response) => response.map(|body| ProxyBody::pass(body, ticket)),

@@ -14,6 +14,7 @@ mod auth;
 mod command;
 mod house;
 mod limits;
+mod operating;
 mod passing;
 mod process;
 mod reload;

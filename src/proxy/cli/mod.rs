@@ -16,13 +16,19 @@
 //! # Ok::<_, clap::Error>(())
 //! ```
 
+use super::{error::StartError, gate::Gate, service::Proxy};
 use crate::config::{ADDRESS_IS, Config, ConfigError, UPSTREAM_IS};
 use clap::{
     Arg, ArgAction, Command, CommandFactory, Error, FromArgMatches, Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use http::Uri;
-use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// What else the command reads, for its help.
 const ENVIRONMENT: &str = "\
@@ -148,8 +154,43 @@ impl Cli {
     ///
     /// As [`Config::load`] and [`Config::check`].
     pub fn config(&self) -> Result<Config, ConfigError> {
+        self.config_by(|path| Config::load(path))
+    }
+
+    /// As [`config`](Self::config), for settings to go on with: of a file that was a pipe there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`config`](Self::config).
+    pub fn config_again(&self) -> Result<Config, ConfigError> {
+        self.config_by(Config::load_again)
+    }
+
+    /// What this environment lacks to serve by these settings: a key, tokens of callers, the token of operators.
+    ///
+    /// # Errors
+    ///
+    /// Settings that no environment could serve by.
+    pub fn lacks(
+        config: Config,
+        variable: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static,
+    ) -> Result<Option<StartError>, StartError> {
+        let admin = config.admin;
+        let served = Proxy::with_variables(config, variable)
+            .and_then(|proxy| Gate::new(admin, |name| proxy.variable(name)));
+        match served {
+            Ok(_) => Ok(None),
+            Err(error) if error.is_of_environment() => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn config_by(
+        &self,
+        load: impl FnOnce(&Path) -> Result<Config, ConfigError>,
+    ) -> Result<Config, ConfigError> {
         let config = match &self.config {
-            Some(path) => Config::load(path)?,
+            Some(path) => load(path)?,
             None => Config::default(),
         };
         let config = self.over(config);
