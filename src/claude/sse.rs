@@ -44,7 +44,7 @@ mod tests;
 
 pub use self::event::{EventKind, EventTooLarge, SseEvent};
 
-use self::delta::whole_delta;
+use self::delta::Deltas;
 use super::outline::Outline;
 use memchr::memchr2;
 use std::num::NonZeroUsize;
@@ -164,6 +164,7 @@ impl Splitter {
         }
         let mut whole = 0;
         let mut rest = chunk;
+        let mut deltas = Deltas::new();
         while let Some(&first) = rest.first() {
             if self.after_cr {
                 self.after_cr = false;
@@ -180,7 +181,7 @@ impl Splitter {
                 // The short way for the events that nearly all of a stream consists of.
                 #[cfg(test)]
                 self.searched(memchr::memchr_iter(b'\n', rest).nth(1), rest);
-                if let Some(length) = whole_delta(rest) {
+                if let Some(length) = deltas.whole(rest) {
                     // Its blank line is no part of it, as below.
                     self.grow(length - 1)?;
                     rest = rest.get(length..).unwrap_or_default();

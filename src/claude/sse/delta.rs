@@ -1,52 +1,90 @@
 //! Recognises the event that nearly all of a stream consists of, in the form in which the API writes it.
 
-use memchr::memchr3_iter;
+use memchr::memchr3;
 
-const HEAD: &[u8] =
-    b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
+/// Takes one delta after the other from a chunk.
+#[derive(Debug)]
+pub(super) struct Deltas<'a> {
+    /// How the last one began, up to its text: so does the next, nearly always.
+    head: &'a [u8],
+}
 
-/// The length of the whole delta that `chunk` begins with; `None` if it begins with anything else, or with one that is
-/// written otherwise: then it must be taken line by line.
-pub(super) fn whole_delta(chunk: &[u8]) -> Option<usize> {
-    let rest = chunk.strip_prefix(HEAD)?;
-    let rest = after_digits(rest).strip_prefix(b",\"delta\":{\"type\":\"")?;
-    let text = [
+impl<'a> Deltas<'a> {
+    pub(super) fn new() -> Self {
+        let head =
+            b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"";
+        Self { head }
+    }
+
+    /// The length of the whole delta that `chunk` begins with; `None` if it begins with anything else, or with one that is
+    /// written otherwise: then it must be taken line by line.
+    pub(super) fn whole(&mut self, chunk: &'a [u8]) -> Option<usize> {
+        let text = match chunk.strip_prefix(self.head) {
+            Some(text) => text,
+            None => {
+                let text = after_head(chunk)?;
+                self.head = chunk.get(..chunk.len() - text.len())?;
+                text
+            }
+        };
+        let after = after_end(after_string(text)?)?;
+        Some(chunk.len() - after.len())
+    }
+}
+
+/// What follows the head of a delta, from its text on.
+fn after_head(chunk: &[u8]) -> Option<&[u8]> {
+    let index = chunk.strip_prefix(
+        b"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":",
+    )?;
+    let digits = index
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let kind = index
+        .get(digits..)?
+        .strip_prefix(b",\"delta\":{\"type\":\"")?;
+    [
         &b"text_delta\",\"text\":\""[..],
         b"thinking_delta\",\"thinking\":\"",
         b"input_json_delta\",\"partial_json\":\"",
         b"signature_delta\",\"signature\":\"",
     ]
     .into_iter()
-    .find_map(|head| rest.strip_prefix(head))?;
-    let after = after_string(text)?.strip_prefix(b"}")?;
-    let after = after_blanks(after).strip_prefix(b"}")?;
-    let after = after_blanks(after).strip_prefix(b"\n\n")?;
-    Some(chunk.len() - after.len())
+    .find_map(|head| kind.strip_prefix(head))
 }
 
 /// What follows the string that `text` is the inside of; `None` if the line ends within it. Looks at each byte once.
 fn after_string(text: &[u8]) -> Option<&[u8]> {
-    for at in memchr3_iter(b'"', b'\n', b'\r', text) {
-        let (inside, rest) = text.split_at(at);
+    let mut from = 0;
+    loop {
+        from += memchr3(b'"', b'\n', b'\r', text.get(from..)?)?;
+        let (inside, rest) = text.split_at(from);
         let after = rest.strip_prefix(b"\"")?;
-        let escapes = inside.iter().rev().take_while(|byte| **byte == b'\\');
-        // An even number of backslashes escape one another.
-        if escapes.count() % 2 == 0 {
+        if !ends_escaping(inside) {
             return Some(after);
         }
+        from += 1;
     }
-    None
+}
+
+/// Whether the next byte is escaped: an even number of backslashes escape one another.
+fn ends_escaping(text: &[u8]) -> bool {
+    text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// What follows a delta of which no more than its end is left. The API pads some with blanks between the braces.
+fn after_end(text: &[u8]) -> Option<&[u8]> {
+    if let Some(after) = text.strip_prefix(b"}}\n\n") {
+        return Some(after);
+    }
+    let after = text.strip_prefix(b"}")?;
+    let after = after_blanks(after).strip_prefix(b"}")?;
+    after_blanks(after).strip_prefix(b"\n\n")
 }
 
 fn after_blanks(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
-        text = rest;
-    }
-    text
-}
-
-fn after_digits(mut text: &[u8]) -> &[u8] {
-    while let [b'0'..=b'9', rest @ ..] = text {
         text = rest;
     }
     text
@@ -76,16 +114,41 @@ mod tests {
             for end in ["}}\n\n", "}    }\n\n", "} } \n\n"] {
                 let event = delta(text, end);
                 let chunk = event.clone() + "event: ping";
-                assert_eq!(whole_delta(chunk.as_bytes()), Some(event.len()), "{event}");
+                assert_eq!(
+                    Deltas::new().whole(chunk.as_bytes()),
+                    Some(event.len()),
+                    "{event}"
+                );
                 for cut in 0..event.len() {
                     assert_eq!(
-                        whole_delta(&event.as_bytes()[..cut]),
+                        Deltas::new().whole(&event.as_bytes()[..cut]),
                         None,
                         "{cut}: {event}"
                     );
                 }
             }
         }
+    }
+
+    #[test]
+    fn deltas_of_one_chunk_are_recognised_however_the_one_before_them_began() {
+        let texts = [
+            r#""thinking_delta","thinking":"hm""#,
+            r#""thinking_delta","thinking":"hm, hm""#,
+            r#""text_delta","text":"a""#,
+            r#""text_delta","text":"thinking_delta""#,
+            r#""input_json_delta","partial_json":"{\"a""#,
+        ];
+        let events = texts.map(|text| delta(text, "}}\n\n"));
+        let events = events.map(|event| event.replace("12", "3") + &event);
+        let chunk = events.concat();
+        let mut deltas = Deltas::new();
+        let (mut rest, mut count) = (chunk.as_bytes(), 0);
+        while let Some(length) = deltas.whole(rest) {
+            rest = &rest[length..];
+            count += 1;
+        }
+        assert_eq!((rest, count), (&b""[..], 10));
     }
 
     #[test]
@@ -103,7 +166,7 @@ mod tests {
             delta(r#""citations_delta","citation":{}"#, "}}\n\n"),
             format!(" {}", delta(r#""text_delta","text":"a""#, "}}\n\n")),
         ] {
-            assert_eq!(whole_delta(text.as_bytes()), None, "{text}");
+            assert_eq!(Deltas::new().whole(text.as_bytes()), None, "{text}");
         }
     }
 }
