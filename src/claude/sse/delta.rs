@@ -2,6 +2,15 @@
 
 use memchr::memchr3;
 
+/// What a chunk begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Delta {
+    /// A whole delta of this length.
+    Whole(usize),
+    /// One whose text goes on in the next chunk. `escaping`: it ends with a backslash that escapes what comes there.
+    Begun { escaping: bool },
+}
+
 /// Takes one delta after the other from a chunk.
 #[derive(Debug)]
 pub(super) struct Deltas<'a> {
@@ -16,9 +25,9 @@ impl<'a> Deltas<'a> {
         Self { head }
     }
 
-    /// The length of the whole delta that `chunk` begins with; `None` if it begins with anything else, or with one that is
-    /// written otherwise: then it must be taken line by line.
-    pub(super) fn whole(&mut self, chunk: &'a [u8]) -> Option<usize> {
+    /// The delta that `chunk` begins with; `None` if it begins with anything else, or with one that is written otherwise or
+    /// whose head is cut: then it must be taken line by line.
+    pub(super) fn take(&mut self, chunk: &'a [u8]) -> Option<Delta> {
         let text = match chunk.strip_prefix(self.head) {
             Some(text) => text,
             None => {
@@ -27,8 +36,11 @@ impl<'a> Deltas<'a> {
                 text
             }
         };
-        let after = after_end(after_string(text)?)?;
-        Some(chunk.len() - after.len())
+        match after_string(text) {
+            Ok(after) => Some(Delta::Whole(chunk.len() - after_end(after)?.len())),
+            Err(Unended::Chunk { escaping }) => Some(Delta::Begun { escaping }),
+            Err(Unended::Line) => None,
+        }
     }
 }
 
@@ -54,18 +66,26 @@ fn after_head(chunk: &[u8]) -> Option<&[u8]> {
     .find_map(|head| kind.strip_prefix(head))
 }
 
-/// What follows the string that `text` is the inside of; `None` if the line ends within it. Looks at each byte once.
-fn after_string(text: &[u8]) -> Option<&[u8]> {
+/// What follows the string that `text` is the inside of. Looks at each byte once.
+fn after_string(text: &[u8]) -> Result<&[u8], Unended> {
     let mut from = 0;
-    loop {
-        from += memchr3(b'"', b'\n', b'\r', text.get(from..)?)?;
-        let (inside, rest) = text.split_at(from);
-        let after = rest.strip_prefix(b"\"")?;
+    while let Some(at) = memchr3(b'"', b'\n', b'\r', text.get(from..).unwrap_or_default()) {
+        let (inside, rest) = text.split_at(from + at);
+        let after = rest.strip_prefix(b"\"").ok_or(Unended::Line)?;
         if !ends_escaping(inside) {
-            return Some(after);
+            return Ok(after);
         }
-        from += 1;
+        from += at + 1;
     }
+    Err(Unended::Chunk {
+        escaping: ends_escaping(text),
+    })
+}
+
+/// What ends before the string does.
+enum Unended {
+    Line,
+    Chunk { escaping: bool },
 }
 
 /// Whether the next byte is escaped: an even number of backslashes escape one another.
@@ -100,6 +120,10 @@ mod tests {
         )
     }
 
+    fn take(chunk: &str) -> Option<Delta> {
+        Deltas::new().take(chunk.as_bytes())
+    }
+
     #[test]
     fn every_delta_that_is_one_string_is_recognised() {
         for text in [
@@ -114,20 +138,34 @@ mod tests {
             for end in ["}}\n\n", "}    }\n\n", "} } \n\n"] {
                 let event = delta(text, end);
                 let chunk = event.clone() + "event: ping";
-                assert_eq!(
-                    Deltas::new().whole(chunk.as_bytes()),
-                    Some(event.len()),
-                    "{event}"
-                );
+                assert_eq!(take(&chunk), Some(Delta::Whole(event.len())), "{event}");
                 for cut in 0..event.len() {
-                    assert_eq!(
-                        Deltas::new().whole(&event.as_bytes()[..cut]),
-                        None,
-                        "{cut}: {event}"
-                    );
+                    let taken = take(&event[..cut]);
+                    assert!(!matches!(taken, Some(Delta::Whole(_))), "{cut}: {event}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_delta_that_is_cut_in_its_text_is_told_from_one_cut_elsewhere() {
+        let head = r#""text_delta","text":""#;
+        for (text, escaping) in [
+            ("", false),
+            ("a", false),
+            (r"a\n", false),
+            (r"a\", true),
+            (r#"a\""#, false),
+            (r"a\\", false),
+            (r"a\\\", true),
+        ] {
+            let begun = Some(Delta::Begun { escaping });
+            assert_eq!(take(&delta(head, text)), begun, "{text}");
+        }
+        for cut in [r#"""#, r#""}"#, r#""}}"#, "\"}}\n", "\n", "a\r"] {
+            assert_eq!(take(&delta(head, cut)), None, "{cut}");
+        }
+        assert_eq!(take(&delta(&head[..head.len() - 1], "")), None);
     }
 
     #[test]
@@ -144,7 +182,7 @@ mod tests {
         let chunk = events.concat();
         let mut deltas = Deltas::new();
         let (mut rest, mut count) = (chunk.as_bytes(), 0);
-        while let Some(length) = deltas.whole(rest) {
+        while let Some(Delta::Whole(length)) = deltas.take(rest) {
             rest = &rest[length..];
             count += 1;
         }
@@ -155,8 +193,6 @@ mod tests {
     fn whatever_is_written_otherwise_is_left_to_be_read_line_by_line() {
         for text in [
             delta(r#""text_delta","text":"a""#, "}\n\n"),
-            delta(r#""text_delta","text":"a\"#, "}}\n\n"),
-            delta(r#""text_delta","text":"a\""#, "}}\n\n"),
             delta(r#""text_delta","text":"a","x":1"#, "}}\n\n"),
             delta(r#""text_delta","text":"a""#, "}}}\n\n"),
             delta(r#""text_delta","text":"a""#, "}}\r\n\r\n"),
@@ -166,7 +202,7 @@ mod tests {
             delta(r#""citations_delta","citation":{}"#, "}}\n\n"),
             format!(" {}", delta(r#""text_delta","text":"a""#, "}}\n\n")),
         ] {
-            assert_eq!(Deltas::new().whole(text.as_bytes()), None, "{text}");
+            assert_eq!(take(&text), None, "{text}");
         }
     }
 }
