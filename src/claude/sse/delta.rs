@@ -28,13 +28,12 @@ impl<'a> Deltas<'a> {
     /// The delta that `chunk` begins with; `None` if it begins with anything else, or with one that is written otherwise or
     /// whose head is cut: then it must be taken line by line.
     pub(super) fn take(&mut self, chunk: &'a [u8]) -> Option<Delta> {
-        let text = match chunk.strip_prefix(self.head) {
-            Some(text) => text,
-            None => {
-                let text = after_head(chunk)?;
-                self.head = chunk.get(..chunk.len() - text.len())?;
-                text
-            }
+        let text = if let Some(text) = chunk.strip_prefix(self.head) {
+            text
+        } else {
+            let text = after_head(chunk)?;
+            self.head = chunk.get(..chunk.len() - text.len())?;
+            text
         };
         match after_string(text) {
             Ok(after) => Some(Delta::Whole(chunk.len() - after_end(after)?.len())),
