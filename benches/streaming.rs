@@ -4,14 +4,24 @@
 //! $ cargo bench --bench streaming
 //! ```
 //!
-//! Rounds of all rows are interleaved in one run, since a machine is not equally fast all the time; compare the ratios, not
-//! the times. The server sends without a pause, so that what is timed is work, and nobody waits.
+//! Each answer through the stack is compared with plain ones just before and after it, since a machine is not equally fast
+//! all the time; compare the ratios, not the times. The server sends without a pause, so that what is timed is work, and
+//! nobody waits. Where the system tells it, that is the time the forwarding thread has spent on a CPU, so that other work of
+//! the machine does not count.
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use std::{future::poll_fn, hint::black_box, io::IoSlice, net::SocketAddr, pin::pin, task::Poll};
+use std::{
+    fs::File,
+    future::poll_fn,
+    hint::black_box,
+    io::{ErrorKind, IoSlice, Read, Seek},
+    net::SocketAddr,
+    pin::pin,
+    task::Poll,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -26,10 +36,12 @@ use tower_claude::{
 
 /// Bytes of one answer.
 const ANSWER: usize = 8 << 20;
-const ROUNDS: usize = 41;
+const ROUNDS: usize = 61;
 const WARM_UP: usize = 3;
 /// Frames of one write at most.
 const TOGETHER: usize = 16;
+/// So much is forwarded before the far end reads it. Sockets have room for it.
+const UNREAD: usize = 64 << 10;
 
 /// An answer of deltas with texts of so many bytes, sent in HTTP chunks.
 struct Shape {
@@ -153,42 +165,115 @@ fn request<B: From<Bytes>>(server: SocketAddr) -> Request<B> {
         .unwrap()
 }
 
+/// The time this thread has spent on a CPU, as Linux tells it; elsewhere the time that has passed.
+struct Clock {
+    on_cpu: Option<File>,
+    start: Instant,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            on_cpu: File::open("/proc/thread-self/schedstat").ok(),
+            start: Instant::now(),
+        }
+    }
+
+    /// In seconds.
+    fn now(&self) -> f64 {
+        // Otherwise only what ran until the last tick is told.
+        std::thread::yield_now();
+        let told = self.on_cpu.as_ref().and_then(|mut file| {
+            let mut text = [0; 64];
+            file.rewind().ok()?;
+            let length = file.read(&mut text).ok()?;
+            let text = std::str::from_utf8(text.get(..length)?).ok()?;
+            text.split(' ').next()?.parse::<f64>().ok()
+        });
+        match told {
+            Some(nanos) => nanos / 1e9,
+            None => (Instant::now() - self.start).as_secs_f64(),
+        }
+    }
+}
+
 /// What is done with the frames of an answer.
 enum Sink {
-    /// They are sent on through this connection, as a proxy does.
-    Forward(TcpStream),
+    /// They are sent on through a connection, as a proxy does.
+    Forward(Forward),
     /// They are dropped: the least that can be done, and the hardest measure of what is added to it.
     Read,
 }
 
-impl Sink {
-    async fn forward() -> Self {
+/// A connection whose far end is read by this thread too, every now and then, without being timed.
+///
+/// So each write goes out as one segment and wakes nobody, whoever writes. Were the far end read by another thread, the
+/// faster writer would run ahead of it and have several writes sent as one, and the slower one would pay for waking it: that
+/// makes more of a difference than what is measured here.
+struct Forward {
+    near: TcpStream,
+    far: std::net::TcpStream,
+    unread: usize,
+    buffer: Box<[u8]>,
+}
+
+impl Forward {
+    async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let listener = listener.into_std().unwrap();
-        std::thread::spawn(move || {
-            let (mut stream, _) = {
-                listener.set_nonblocking(false).unwrap();
-                listener.accept().unwrap()
-            };
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
-        });
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self::Forward(stream)
+        let near = TcpStream::connect(listener.local_addr().unwrap());
+        let (near, far) = tokio::join!(near, listener.accept());
+        let (near, far) = (near.unwrap(), far.unwrap().0.into_std().unwrap());
+        near.set_nodelay(true).unwrap();
+        far.set_nonblocking(false).unwrap();
+        Self {
+            near,
+            far,
+            unread: 0,
+            buffer: vec![0; UNREAD].into(),
+        }
     }
 
-    /// Takes the frames that came together, in one write, as servers do.
-    async fn take(&mut self, frames: &[Bytes]) {
-        let Self::Forward(stream) = self else {
-            black_box(frames);
-            return;
-        };
+    /// Sends the frames that came together in one write, as servers do. Returns the time that does not count.
+    async fn send(&mut self, frames: &[Bytes], clock: &Clock) -> f64 {
         let mut slices: Vec<_> = frames.iter().map(|frame| IoSlice::new(frame)).collect();
         let mut left = &mut slices[..];
+        let mut reading = 0.0;
         while !left.is_empty() {
-            let written = stream.write_vectored(left).await.unwrap();
-            IoSlice::advance_slices(&mut left, written);
+            match self.near.try_write_vectored(left) {
+                Ok(written) => {
+                    self.unread += written;
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    reading += self.read(clock);
+                    self.near.writable().await.unwrap();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        if self.unread >= UNREAD {
+            reading += self.read(clock);
+        }
+        reading
+    }
+
+    fn read(&mut self, clock: &Clock) -> f64 {
+        let started = clock.now();
+        while self.unread > 0 {
+            self.unread -= self.far.read(&mut self.buffer).unwrap();
+        }
+        clock.now() - started
+    }
+}
+
+impl Sink {
+    async fn take(&mut self, frames: &[Bytes], clock: &Clock) -> f64 {
+        match self {
+            Self::Forward(forward) => forward.send(frames, clock).await,
+            Self::Read => {
+                black_box(frames);
+                0.0
+            }
         }
     }
 }
@@ -201,7 +286,9 @@ where
     RB: Body<Data = Bytes>,
     RB::Error: std::fmt::Debug,
 {
-    let started = Instant::now();
+    let clock = Clock::new();
+    let started = clock.now();
+    let mut not_counted = 0.0;
     let response = service.clone().oneshot(request).await.unwrap();
     let mut body = pin!(response.into_body());
     let mut bytes = 0;
@@ -221,14 +308,14 @@ where
             }
         }
         bytes += frames.iter().map(Bytes::len).sum::<usize>();
-        sink.take(&frames).await;
+        not_counted += sink.take(&frames, &clock).await;
         frames.clear();
         if is_over {
             break;
         }
     }
     assert!(bytes > ANSWER / 2);
-    (Instant::now() - started).as_secs_f64()
+    clock.now() - started - not_counted
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -265,7 +352,7 @@ where
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-async fn compare(shape: &Shape, rounds: usize) {
+async fn compare(shape: &'static Shape, rounds: usize) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap();
     // On a thread of its own, as upstream is on a machine of its own.
@@ -288,7 +375,7 @@ async fn compare(shape: &Shape, rounds: usize) {
     };
     let whole = stack(CommitLayer::new());
     let parsing = stack(CommitLayer::new().with_full_parse(true));
-    let (mut forward, mut read) = (Sink::forward().await, Sink::Read);
+    let (mut forward, mut read) = (Sink::Forward(Forward::new().await), Sink::Read);
 
     let forwarded = ratio(&client, &whole, server, &mut forward, rounds).await;
     let only_read = ratio(&client, &whole, server, &mut read, rounds).await;
@@ -314,6 +401,8 @@ fn main() {
         1
     };
     for shape in &SHAPES {
-        runtime().block_on(compare(shape, rounds));
+        // In a task, as in a server.
+        let compared = async move { tokio::spawn(compare(shape, rounds)).await };
+        runtime().block_on(compared).unwrap();
     }
 }

@@ -169,6 +169,20 @@ pub(crate) fn guard_response<B: Body, G: Guard>(
     }
 }
 
+/// [`Watch::during`], where there may be none. It polls in one place, so that the bodies of a stack, each inside of the
+/// next, can be compiled to one function.
+fn during<G: Guard, T>(watch: &mut Option<Watch<G>>, poll: impl FnOnce() -> T) -> T {
+    let mut set = |polling| {
+        if let Some(watch) = watch {
+            watch.polling = polling;
+        }
+    };
+    set(true);
+    let out = poll();
+    set(false);
+    out
+}
+
 impl<B, G> Body for GuardedBody<B, G>
 where
     B: Body<Data = Bytes>,
@@ -183,10 +197,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        let polled = match this.watch {
-            Some(watch) => watch.during(|| this.inner.as_mut().poll_frame(cx)),
-            None => this.inner.as_mut().poll_frame(cx),
-        };
+        let polled = during(this.watch, || this.inner.as_mut().poll_frame(cx));
         let frame = match ready!(polled) {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => {

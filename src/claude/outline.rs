@@ -26,6 +26,16 @@ enum Stage {
 }
 
 impl Outline {
+    /// Inside a string, within so many open braces. `escaped`: its next byte is.
+    pub(crate) fn in_string(depth: u32, escaped: bool) -> Self {
+        Self {
+            depth,
+            in_string: true,
+            escaped,
+            stage: Stage::Inside,
+        }
+    }
+
     /// Whether what was pushed is one object, closed, and nothing but white space around it.
     pub(crate) fn is_whole(self) -> bool {
         self.stage == Stage::After
@@ -44,16 +54,16 @@ impl Outline {
             self.stage = Stage::After;
             return;
         }
-        while let Some((&byte, rest)) = bytes.split_first() {
-            if self.stage == Stage::Broken {
-                return;
-            }
-            self.step(byte);
-            bytes = rest;
+        while self.stage != Stage::Broken {
             if self.in_string && !self.escaped {
                 let text = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
                 bytes = bytes.get(text..).unwrap_or_default();
             }
+            let Some((&byte, rest)) = bytes.split_first() else {
+                return;
+            };
+            self.step(byte);
+            bytes = rest;
         }
     }
 

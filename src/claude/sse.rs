@@ -44,7 +44,7 @@ mod tests;
 
 pub use self::event::{EventKind, EventTooLarge, SseEvent};
 
-use self::delta::whole_delta;
+use self::delta::{Delta, Deltas};
 use super::outline::Outline;
 use memchr::memchr2;
 use std::num::NonZeroUsize;
@@ -164,6 +164,7 @@ impl Splitter {
         }
         let mut whole = 0;
         let mut rest = chunk;
+        let mut deltas = Deltas::new();
         while let Some(&first) = rest.first() {
             if self.after_cr {
                 self.after_cr = false;
@@ -180,20 +181,28 @@ impl Splitter {
                 // The short way for the events that nearly all of a stream consists of.
                 #[cfg(test)]
                 self.searched(memchr::memchr_iter(b'\n', rest).nth(1), rest);
-                if let Some(length) = whole_delta(rest) {
-                    // Its blank line is no part of it, as below.
-                    self.grow(length - 1)?;
-                    rest = rest.get(length..).unwrap_or_default();
-                    whole = chunk.len() - rest.len();
-                    self.block = 0;
-                    self.first_line = false;
-                    on_event(SseEvent {
-                        kind: EventKind::ContentBlockDelta,
-                        end: whole,
-                        whole: true,
-                        error: &[],
-                    });
-                    continue;
+                match deltas.take(rest) {
+                    Some(Delta::Whole(length)) => {
+                        // Its blank line is no part of it, as below.
+                        self.grow(length - 1)?;
+                        rest = rest.get(length..).unwrap_or_default();
+                        whole = chunk.len() - rest.len();
+                        self.block = 0;
+                        self.first_line = false;
+                        on_event(SseEvent {
+                            kind: EventKind::ContentBlockDelta,
+                            end: whole,
+                            whole: true,
+                            error: &[],
+                        });
+                        continue;
+                    }
+                    Some(Delta::Begun { escaping }) => {
+                        self.grow(rest.len())?;
+                        self.begin_delta(escaping);
+                        break;
+                    }
+                    None => {}
                 }
             }
             let found = if first == b'\n' {
@@ -246,6 +255,15 @@ impl Splitter {
         Err(EventTooLarge {
             limit: self.max_event,
         })
+    }
+
+    /// Goes on in the text of a delta, as if its first lines had been taken one by one.
+    fn begin_delta(&mut self, escaping: bool) {
+        self.kind = Some(EventKind::ContentBlockDelta);
+        self.has_data = true;
+        self.line = Line::Data;
+        self.first_line = false;
+        self.outline = Outline::in_string(2, escaping);
     }
 
     /// Takes a piece of a line whose end is not in this chunk.

@@ -41,6 +41,17 @@ pub(super) enum Ended {
     TooLarge,
 }
 
+impl Ended {
+    /// Once in a stream.
+    #[cold]
+    fn of(over: Over, error: &[u8]) -> Self {
+        match over {
+            Over::Error => Self::Error(error.to_vec()),
+            over => Self::By(over),
+        }
+    }
+}
+
 impl Events {
     pub(super) fn new(splitter: Splitter, pings_are_life: bool) -> Self {
         Self {
@@ -67,12 +78,12 @@ impl Events {
                 return;
             }
             taken.alive |= *pings_are_life || event.kind != EventKind::Ping;
-            taken.over = match hold.on_event(event.kind, event.whole) {
-                Some(Over::Error) => Some(Ended::Error(event.error.to_vec())),
-                over => over.map(Ended::By),
-            };
-            if matches!(taken.over, None | Some(Ended::By(Over::Stop))) {
+            let over = hold.on_event(event.kind, event.whole);
+            if matches!(over, None | Some(Over::Stop)) {
                 good = event.end;
+            }
+            if let Some(over) = over {
+                taken.over = Some(Ended::of(over, event.error));
             }
         });
         match pushed {

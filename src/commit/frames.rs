@@ -53,11 +53,13 @@ impl Frames {
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let chunk = self.first.take()?;
-        if self.rest.is_empty() {
-            self.flush();
-        }
-        self.first = self.rest.pop_front();
         self.bytes -= chunk.len();
+        if self.bytes > 0 {
+            if self.rest.is_empty() {
+                self.flush();
+            }
+            self.first = self.rest.pop_front();
+        }
         Some(chunk)
     }
 

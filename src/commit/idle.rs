@@ -3,11 +3,14 @@
 use super::limits::far;
 use std::{
     future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// A timer that runs only while there is nothing to read.
 ///
@@ -17,6 +20,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct Idle {
     sleep: Option<Pin<Box<Sleep>>>,
     since: Option<Instant>,
+    /// Whom the timer wakes.
+    waker: Option<Waker>,
 }
 
 impl Idle {
@@ -39,12 +44,17 @@ impl Idle {
         let timer = self
             .sleep
             .get_or_insert_with(|| Box::pin(sleep_until(until)));
-        // A timer set for an earlier silence goes on running: that is cheaper than setting it at every pause.
+        // A timer set for an earlier silence goes on running: that is cheaper than setting it at every pause. And it is left
+        // alone as long as it will wake the right one.
         if timer.deadline() > until {
             timer.as_mut().reset(until);
+        } else if !timer.is_elapsed() && will_wake(self.waker.as_ref(), cx) {
+            return Poll::Pending;
         }
+        self.waker = Some(cx.waker().clone());
         loop {
-            ready!(timer.as_mut().poll(cx));
+            // Pending must mean that it runs and will wake, not that the task has done enough for now.
+            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
             let until = if timer.deadline() < until {
                 until
             } else if came {
@@ -58,6 +68,10 @@ impl Idle {
             timer.as_mut().reset(until);
         }
     }
+}
+
+fn will_wake(waker: Option<&Waker>, cx: &Context<'_>) -> bool {
+    waker.is_some_and(|waker| waker.will_wake(cx.waker()))
 }
 
 #[cfg(test)]
@@ -100,5 +114,34 @@ mod tests {
         assert!(!poll_once(&mut idle, true).await);
         tokio::time::advance(LIMIT).await;
         assert!(poll_once(&mut idle, false).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_polled_last_is_woken() {
+        let mut idle = Idle::default();
+        assert!(!poll_once(&mut idle, false).await);
+        // Another task goes on with it.
+        let stalled = tokio::spawn(async move {
+            assert!(!poll_once(&mut idle, false).await);
+            poll_fn(|cx| idle.poll_stalled(LIMIT, false, cx)).await;
+        });
+        tokio::time::timeout(LIMIT * 2, stalled)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// Timers of a task that has done enough for now are not even looked at: this one would never have woken anybody.
+    #[tokio::test(start_paused = true)]
+    async fn a_silence_that_begins_when_a_task_must_yield_ends_too() {
+        let mut idle = Idle::default();
+        let mut fresh = true;
+        let stalled = poll_fn(|cx| {
+            while fresh {
+                fresh = pin!(tokio::task::consume_budget()).poll(cx).is_ready();
+            }
+            idle.poll_stalled(LIMIT, false, cx)
+        });
+        tokio::time::timeout(LIMIT * 2, stalled).await.unwrap();
     }
 }

@@ -97,13 +97,18 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        let Some(rendering) = this.rendering else {
-            return this.inner.poll_frame(cx);
-        };
-        if rendering.over {
+        if this
+            .rendering
+            .as_ref()
+            .is_some_and(|rendering| rendering.over)
+        {
             return Poll::Ready(None);
         }
-        let last_event = match ready!(this.inner.poll_frame(cx)) {
+        let read = ready!(this.inner.poll_frame(cx));
+        let Some(rendering) = this.rendering else {
+            return Poll::Ready(read);
+        };
+        let last_event = match read {
             Some(Ok(frame)) => {
                 if let Some(last) = frame.data_ref().and_then(|data| data.last()) {
                     rendering.last = *last;
