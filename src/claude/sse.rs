@@ -39,12 +39,16 @@
 
 mod delta;
 mod event;
+mod head;
 #[cfg(test)]
 mod tests;
 
 pub use self::event::{EventKind, EventTooLarge, SseEvent};
 
-use self::delta::{Delta, Deltas};
+use self::{
+    delta::{Delta, Deltas},
+    head::Head,
+};
 use super::outline::Outline;
 use memchr::memchr2;
 use std::num::NonZeroUsize;
@@ -242,7 +246,7 @@ impl Splitter {
     }
 
     fn at_line_start(&self) -> bool {
-        self.line == Line::Head && self.head.len == 0
+        self.line == Line::Head && self.head.is_empty()
     }
 
     fn grow(&mut self, by: usize) -> Result<(), EventTooLarge> {
@@ -303,7 +307,7 @@ impl Splitter {
             }
         }
         self.line = Line::Head;
-        self.head.len = 0;
+        self.head.clear();
         self.first_line = false;
     }
 
@@ -385,29 +389,5 @@ impl Splitter {
             Some(rest) if self.first_line => rest,
             _ => line,
         }
-    }
-}
-
-/// The first bytes of an unfinished line: enough for every field name, every event name and a byte order mark.
-#[derive(Debug, Clone, Copy, Default)]
-struct Head {
-    bytes: [u8; 32],
-    len: usize,
-}
-
-impl Head {
-    /// Takes what still fits and returns the rest.
-    fn fill<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
-        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
-        let (taken, rest) = piece.split_at(room.len().min(piece.len()));
-        for (to, from) in room.iter_mut().zip(taken) {
-            *to = *from;
-        }
-        self.len += taken.len();
-        rest
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
