@@ -187,7 +187,7 @@ pub fn ends_with_an_error(stream: &str) {
 pub async fn until<F: Future<Output = bool>>(is: impl Fn() -> F) {
     let wait = async {
         while !is().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), wait)
