@@ -5,7 +5,7 @@
 //! | hop-by-hop ([RFC 9110, 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)), also those that `connection` names | dropped | dropped |
 //! | `host` | upstream's own | – |
 //! | `expect` | dropped: the proxy has said `100 Continue` itself | – |
-//! | `accept-encoding` | dropped where the stack must read the answer | – |
+//! | `accept-encoding` | dropped by the stack, where it must read the answer | – |
 //! | `tower-claude-*` | read, then dropped | dropped, and set anew |
 //! | all others: `anthropic-version`, `anthropic-beta`, credentials, unknown ones | as they are | as they are |
 
@@ -17,8 +17,8 @@ use crate::{
 use http::{
     HeaderMap, HeaderName, Version,
     header::{
-        ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
     request, response,
 };
@@ -91,8 +91,6 @@ pub(super) fn open_call(head: &mut request::Parts, config: &Config) {
         head.extensions.insert(Deadline::after(patience));
     }
     head.extensions.insert(feature);
-    // What is encoded the stack can neither judge nor keep.
-    head.headers.remove(ACCEPT_ENCODING);
 }
 
 /// The one that is named, if any. A known one costs no allocation, and one that cannot be meant is that of no feature.
