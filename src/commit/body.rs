@@ -34,8 +34,8 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct CommitBody<RB> {
     source: Source<RB>,
-    /// What ended it, until that is told.
-    failure: Option<Failure>,
+    /// What ended it, until that is told. Boxed, since hardly any answer has one.
+    failure: Option<Box<Failure>>,
     idle: Idle,
     /// `None` where the verdict has told the end.
     end: Option<End>,
@@ -95,7 +95,7 @@ impl<RB> CommitBody<RB> {
         if let Some(watch) = &self.watch {
             watch.tell(failure.kind);
         }
-        self.failure = Some(failure);
+        self.failure = Some(Box::new(failure));
     }
 
     /// Tells a complete end as soon as the caller has all of the answer.
@@ -183,11 +183,11 @@ where
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
             if let Some(failure) = this.failure.take() {
-                return Poll::Ready(Some(this.last_word(failure)));
+                return Poll::Ready(Some(this.last_word(*failure)));
             }
             if this.source.is_closed() {
                 let trailers = this.source.trailers.take();
-                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(*trailers))));
             }
             match this.source.poll_read(cx) {
                 Poll::Ready(read) => {

@@ -52,8 +52,8 @@ pin_project! {
         Head { #[pin] future: F },
         /// An answer of success is held back. Taken apart when it is committed.
         Hold { held: Held<RB> },
-        /// The start of a failed answer is read.
-        Rejected { rejected: Rejected<RB> },
+        /// The start of a failed answer is read. Boxed, so that it makes no good one larger.
+        Rejected { rejected: Box<Rejected<RB>> },
         Done,
     }
 }
@@ -165,7 +165,7 @@ fn judge<S, R, F, RB>(
     };
     let answer = attempt.ask.answered_by(&head.headers);
     if failure.is_some() || answer == Answer::Wrong {
-        let rejected = Rejected::new(head, body, failure);
+        let rejected = Box::new(Rejected::new(head, body, failure));
         timer.reset(
             attempt
                 .limits

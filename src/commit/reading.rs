@@ -61,55 +61,97 @@ where
     pub(super) fn poll(
         &mut self,
         attempt: &Attempt,
-        mut timer: Pin<&mut Sleep>,
+        timer: Pin<&mut Sleep>,
         cx: &mut Context<'_>,
     ) -> Poll<Answered<RB>> {
-        let Some((mut head, mut source)) = self.answer.take() else {
+        let Some((head, source)) = &mut self.answer else {
             return Poll::Pending;
         };
+        let read = Reading {
+            attempt,
+            head,
+            source,
+            limit: self.limit,
+            until: &mut self.until,
+        };
+        let read = ready!(read.poll(timer, cx));
+        let Some((head, source)) = self.answer.take() else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match read {
+            Decided::Commit(fault) => Ok(commit(attempt, head, source, fault)),
+            Decided::Whole => Ok(whole(attempt, head, source)),
+            Decided::Failed(error) => Err(error),
+        })
+    }
+}
+
+/// What is to become of an answer.
+enum Decided {
+    /// Passed on as far as it is here, whatever comes.
+    Commit(Option<Fault>),
+    /// Passed on, and there is no more of it.
+    Whole,
+    Failed(BoxError),
+}
+
+/// A held answer where it lies: it is large, and most polls find nothing new.
+struct Reading<'a, RB> {
+    attempt: &'a Attempt,
+    head: &'a response::Parts,
+    source: &'a mut Source<RB>,
+    limit: usize,
+    until: &'a mut Option<Instant>,
+}
+
+impl<RB> Reading<'_, RB>
+where
+    RB: Body<Data = Bytes> + Unpin,
+    RB::Error: Into<BoxError>,
+{
+    fn poll(self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Decided> {
+        let Self {
+            attempt,
+            head,
+            source,
+            limit,
+            until,
+        } = self;
         let judge = &*attempt.settings.classify;
         loop {
-            let enough = source.held() >= self.limit && !source.may_yet_be_error(JUDGED);
+            let enough = source.held() >= limit && !source.may_yet_be_error(JUDGED);
             if enough || source.is_committed() {
-                return Poll::Ready(match error_object(judge, &head, &mut source) {
-                    Some(failure) => Err(attempt.failed(failure).into()),
-                    None => Ok(commit(attempt, head, source, None)),
+                return Poll::Ready(match error_object(judge, head, source) {
+                    Some(failure) => Decided::Failed(attempt.failed(failure).into()),
+                    None => Decided::Commit(None),
                 });
             }
             match source.poll_read(cx) {
                 Poll::Ready(Read::More { .. }) => {
-                    if self.until.is_none() && source.has_started() {
-                        let until = far(Instant::now(), attempt.settings.hold_for);
-                        self.until = Some(until);
-                        timer.as_mut().reset(attempt.limits.due(self.until).0);
+                    if until.is_none() && source.has_started() {
+                        *until = Some(far(Instant::now(), attempt.settings.hold_for));
+                        timer.as_mut().reset(attempt.limits.due(*until).0);
                     }
                 }
                 Poll::Ready(Read::Complete) => {
-                    if let Some(failure) = error_object(judge, &head, &mut source) {
-                        return Poll::Ready(Err(attempt.failed(failure).into()));
-                    }
-                    attempt.committed();
-                    forget_length(&mut head, &source);
-                    head.extensions.insert(Verdict::Complete);
-                    let body = CommitBody::whole(source);
-                    return Poll::Ready(Ok(Response::from_parts(head, body)));
+                    return Poll::Ready(match error_object(judge, head, source) {
+                        Some(failure) => Decided::Failed(attempt.failed(failure).into()),
+                        None => Decided::Whole,
+                    });
                 }
                 // In one chunk with the content that commits it: where chunks end must not decide what is resent.
                 Poll::Ready(Read::Broken(fault)) if source.is_committed() => {
-                    return Poll::Ready(Ok(commit(attempt, head, source, Some(fault))));
+                    return Poll::Ready(Decided::Commit(Some(fault)));
                 }
                 Poll::Ready(Read::Broken(fault)) => {
-                    let failure = fault.before_commit(judge, &head);
-                    return Poll::Ready(Err(attempt.failed(failure).into()));
+                    let failure = fault.before_commit(judge, head);
+                    return Poll::Ready(Decided::Failed(attempt.failed(failure).into()));
                 }
                 Poll::Pending => {
-                    if timer.as_mut().poll(cx).is_pending() {
-                        self.answer = Some((head, source));
-                        return Poll::Pending;
-                    }
-                    return Poll::Ready(match attempt.limits.due(self.until).1 {
-                        Due::Commit => Ok(commit(attempt, head, source, None)),
-                        Due::Fail(kind) => Err(attempt.timed_out(kind)),
+                    ready!(timer.as_mut().poll(cx));
+                    return Poll::Ready(match attempt.limits.due(*until).1 {
+                        Due::Commit => Decided::Commit(None),
+                        Due::Fail(kind) => Decided::Failed(attempt.timed_out(kind)),
                     });
                 }
             }
@@ -131,6 +173,18 @@ fn error_object<RB>(
         Verdict::Failed(failure) => Some(failure),
         Verdict::Complete | Verdict::Committed(_) => None,
     }
+}
+
+/// An answer that was judged when all of it was here.
+fn whole<RB>(
+    attempt: &Attempt,
+    mut head: response::Parts,
+    source: Source<RB>,
+) -> Response<CommitBody<RB>> {
+    attempt.committed();
+    forget_length(&mut head, &source);
+    head.extensions.insert(Verdict::Complete);
+    Response::from_parts(head, CommitBody::whole(source))
 }
 
 fn commit<RB>(

@@ -24,13 +24,17 @@ pub(super) struct Source<RB> {
     /// Dropped as soon as there is nothing more to read.
     inner: Option<RB>,
     content: Content,
-    pub(super) trailers: Option<HeaderMap>,
+    /// Boxed, as what few answers have: bodies and the futures that hold them are moved from layer to layer.
+    pub(super) trailers: Option<Box<HeaderMap>>,
 }
 
 #[derive(Debug)]
 enum Content {
     /// A stream. `rest`: bytes that came after its `message_stop`.
-    Events { events: Events, rest: Option<usize> },
+    Events {
+        events: Box<Events>,
+        rest: Option<usize>,
+    },
     /// Anything else.
     Chunks(Chunks),
 }
@@ -83,6 +87,7 @@ pub(super) enum Read {
 
 impl<RB> Source<RB> {
     pub(super) fn events(inner: RB, events: Events) -> Self {
+        let events = Box::new(events);
         Self::new(Some(inner), Content::Events { events, rest: None })
     }
 
@@ -241,7 +246,7 @@ where
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(chunk) => self.take(chunk),
                 Err(frame) => {
-                    self.trailers = frame.into_trailers().ok();
+                    self.trailers = frame.into_trailers().ok().map(Box::new);
                     Read::More { alive: true }
                 }
             },
@@ -275,12 +280,11 @@ where
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        let (Content::Chunks(Chunks { out, .. })
-        | Content::Events {
-            events: Events { out, .. },
-            ..
-        }) = &self.content;
-        let held = out.bytes() as u64;
+        let held = match &self.content {
+            Content::Events { events, .. } => events.out.bytes(),
+            Content::Chunks(chunks) => chunks.out.bytes(),
+        };
+        let held = held as u64;
         match (&self.inner, &self.content) {
             (None, _) => SizeHint::with_exact(held),
             // What will be kept back or added is not known.

@@ -37,8 +37,8 @@ pin_project! {
             #[pin] hop: Hop<S, F>,
             service: S,
             hops: Hops,
-            // Of the models before the one that is asked.
-            failed: Option<Failed<R>>,
+            // Of the models before the one that is asked. Boxed, since mostly there is none.
+            failed: Option<Box<Failed<R>>>,
         },
     }
 }
@@ -113,7 +113,7 @@ where
             let Some(request) = next else {
                 return Poll::Ready(told.into_result(now));
             };
-            *failed = Some(told);
+            *failed = Some(Box::new(told));
             hop.set(Hop::Later {
                 future: service.clone().oneshot(request),
             });
