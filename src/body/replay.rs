@@ -79,6 +79,15 @@ impl ReplayBody {
         self.len == 0
     }
 
+    /// Whether the other stands at the same place of the same bytes, not of equal ones elsewhere.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.segments(), other.segments());
+        let mut pairs = ours.iter().zip(theirs);
+        self.next == other.next
+            && ours.len() == theirs.len()
+            && pairs.all(|(one, other)| one.as_ptr_range() == other.as_ptr_range())
+    }
+
     /// The same body from its beginning.
     #[must_use]
     pub fn rewound(&self) -> Self {

@@ -1,7 +1,12 @@
 //! What the layers know of the call they carry.
 
 use super::{Deadline, Feature, Tenant};
-use crate::{claude::request::RequestFacts, sync::lock};
+use crate::{
+    body::ReplayBody,
+    claude::request::RequestFacts,
+    kept::{KeptBy, Original},
+    sync::lock,
+};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU16, AtomicU32, Ordering},
@@ -20,6 +25,8 @@ pub struct Call {
     in_chain: bool,
     degrade: bool,
     renders: bool,
+    /// Who may send its request again holds a copy.
+    kept_by: KeptBy,
 }
 
 /// What does not change between attempts, and what is counted over all of them.
@@ -68,6 +75,7 @@ impl Call {
             in_chain: false,
             degrade: false,
             renders: false,
+            kept_by: KeptBy::new(),
         }
     }
 
@@ -265,6 +273,15 @@ impl Call {
 
     pub(crate) fn set_renders(&mut self, renders: bool) {
         self.renders = renders;
+    }
+
+    /// The copy of its request, while somebody keeps one.
+    pub(crate) fn kept_by(&self) -> Option<Arc<Original<ReplayBody>>> {
+        self.kept_by.upgrade()
+    }
+
+    pub(crate) fn set_kept_by(&mut self, kept_by: KeptBy) {
+        self.kept_by = kept_by;
     }
 }
 

@@ -66,7 +66,7 @@ impl<S, B, RB> Future for JitterBackoffFuture<S, B>
 where
     S: Service<Request<B>, Response = Response<RB>>,
     S::Error: Into<BoxError>,
-    B: Clone,
+    B: Clone + 'static,
 {
     type Output = Result<Response<RB>, BoxError>;
 

@@ -32,7 +32,7 @@ impl<S, B, RB> Service<Request<B>> for JitterBackoff<S>
 where
     S: Service<Request<B>, Response = Response<RB>> + Clone,
     S::Error: Into<BoxError>,
-    B: Clone,
+    B: Clone + 'static,
 {
     type Response = Response<RB>;
     type Error = BoxError;

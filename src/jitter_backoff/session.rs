@@ -181,7 +181,7 @@ impl<S, B> Session<S, B> {
     /// The request of the attempt that begins now.
     pub(super) fn request(&mut self) -> Request<B>
     where
-        B: Clone,
+        B: Clone + 'static,
     {
         if let Some(token) = &mut self.token {
             token.spend();
