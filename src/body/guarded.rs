@@ -113,7 +113,8 @@ pin_project! {
     {
         #[pin]
         inner: B,
-        watch: Option<Watch<G>>,
+        // Boxed, for a body is moved through every layer, and that of an answer which came whole has none.
+        watch: Option<Box<Watch<G>>>,
         // Only where no `Verdict` came with the answer, so that nobody further in watches the stream.
         scan: Option<Box<EndScan>>,
     }
@@ -162,7 +163,7 @@ pub(crate) fn guard_response<B: Body, G: Guard>(
             }
             response.map(|inner| GuardedBody {
                 inner,
-                watch: Some(watch),
+                watch: Some(Box::new(watch)),
                 scan,
             })
         }),
@@ -171,7 +172,7 @@ pub(crate) fn guard_response<B: Body, G: Guard>(
 
 /// [`Watch::during`], where there may be none. It polls in one place, so that the bodies of a stack, each inside of the
 /// next, can be compiled to one function.
-fn during<G: Guard, T>(watch: &mut Option<Watch<G>>, poll: impl FnOnce() -> T) -> T {
+fn during<G: Guard, T>(watch: &mut Option<Box<Watch<G>>>, poll: impl FnOnce() -> T) -> T {
     let mut set = |polling| {
         if let Some(watch) = watch {
             watch.polling = polling;

@@ -39,7 +39,7 @@ pub struct CommitBody<RB> {
     idle: Idle,
     /// `None` where the verdict has told the end.
     end: Option<End>,
-    watch: Option<Watch>,
+    watch: Option<Box<Watch>>,
 }
 
 /// What is known of the call while its answer goes out.
@@ -142,7 +142,7 @@ where
         source.commit();
         let end = End::new();
         let mut body = Self {
-            watch: Some(watch),
+            watch: Some(Box::new(watch)),
             end: Some(end.clone()),
             ..Self::whole(source)
         };

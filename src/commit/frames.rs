@@ -17,10 +17,49 @@ const JOINED: usize = 4 * 1024;
 #[derive(Default)]
 pub(super) struct Frames {
     first: Option<Bytes>,
-    rest: VecDeque<Bytes>,
+    /// Apart, since bodies are moved from layer to layer.
+    more: Option<Box<More>>,
+    bytes: usize,
+}
+
+/// What is behind the first chunk.
+#[derive(Default)]
+struct More {
+    chunks: VecDeque<Bytes>,
     /// Small chunks, behind all others.
     small: Vec<u8>,
-    bytes: usize,
+}
+
+impl More {
+    fn push(&mut self, chunk: Bytes) {
+        let joins = self.chunks.len() >= FREE || !self.small.is_empty();
+        if joins && chunk.len() < SMALL {
+            self.small.extend_from_slice(&chunk);
+            if self.small.len() >= JOINED {
+                self.flush();
+            }
+        } else {
+            self.flush();
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.small.is_empty() {
+            self.chunks.push_back(mem::take(&mut self.small).into());
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        if self.chunks.is_empty() {
+            self.flush();
+        }
+        self.chunks.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.small.is_empty()
+    }
 }
 
 impl Frames {
@@ -31,34 +70,16 @@ impl Frames {
         self.bytes += chunk.len();
         if self.first.is_none() {
             self.first = Some(chunk);
-            return;
-        }
-        let joins = self.rest.len() >= FREE || !self.small.is_empty();
-        if joins && chunk.len() < SMALL {
-            self.small.extend_from_slice(&chunk);
-            if self.small.len() >= JOINED {
-                self.flush();
-            }
         } else {
-            self.flush();
-            self.rest.push_back(chunk);
-        }
-    }
-
-    fn flush(&mut self) {
-        if !self.small.is_empty() {
-            self.rest.push_back(mem::take(&mut self.small).into());
+            self.more.get_or_insert_default().push(chunk);
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         let chunk = self.first.take()?;
         self.bytes -= chunk.len();
-        if self.bytes > 0 {
-            if self.rest.is_empty() {
-                self.flush();
-            }
-            self.first = self.rest.pop_front();
+        if let Some(more) = &mut self.more {
+            self.first = more.pop();
         }
         Some(chunk)
     }
@@ -85,19 +106,20 @@ impl Frames {
 
     /// Bytes of memory, also of what a chunk itself takes: many small ones must not pass for little.
     pub(super) fn weight(&self) -> usize {
-        self.bytes + self.rest.len() * size_of::<Bytes>()
+        let more = self.more.as_ref().map_or(0, |more| more.chunks.len());
+        self.bytes + more * size_of::<Bytes>()
     }
 
     /// The first bytes, at most `max`, in one piece. Copies only where they came in several.
     pub(super) fn start(&self, max: usize) -> Cow<'_, [u8]> {
         let first = self.first.as_deref().unwrap_or_default();
-        let only = self.rest.is_empty() && self.small.is_empty();
-        if only || first.len() >= max {
+        let more = self.more.as_deref().filter(|more| !more.is_empty());
+        let Some(more) = more.filter(|_| first.len() < max) else {
             return Cow::Borrowed(first.get(..max).unwrap_or(first));
-        }
+        };
         let mut start = Vec::with_capacity(self.bytes.min(max));
-        let chunks = self.first.iter().chain(&self.rest).map(|chunk| &**chunk);
-        for chunk in chunks.chain([&*self.small]) {
+        let chunks = more.chunks.iter().map(|chunk| &**chunk);
+        for chunk in [first].into_iter().chain(chunks).chain([&*more.small]) {
             let room = max - start.len();
             start.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
         }

@@ -1,6 +1,7 @@
 //! How long a committed answer has been silent.
 
 use super::limits::far;
+use pin_project_lite::pin_project;
 use std::{
     future::Future,
     pin::{Pin, pin},
@@ -15,19 +16,29 @@ use tokio::{
 /// A timer that runs only while there is nothing to read.
 ///
 /// Silence begins when a read finds nothing, so that a caller who reads slowly is not taken for an upstream that stalls.
-/// Made at the first silence, and boxed: the body that holds it stays `Unpin`.
+/// Made at the first silence, and boxed: the body that holds it stays `Unpin`, and most answers that come whole know none.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
-    sleep: Option<Pin<Box<Sleep>>>,
-    since: Option<Instant>,
-    /// Whom the timer wakes.
-    waker: Option<Waker>,
+    timer: Option<Pin<Box<Timer>>>,
+}
+
+pin_project! {
+    #[derive(Debug)]
+    struct Timer {
+        #[pin]
+        sleep: Sleep,
+        since: Option<Instant>,
+        // Whom it wakes.
+        waker: Option<Waker>,
+    }
 }
 
 impl Idle {
     /// The silence is over.
     pub(super) fn alive(&mut self) {
-        self.since = None;
+        if let Some(timer) = &mut self.timer {
+            *timer.as_mut().project().since = None;
+        }
     }
 
     /// Ready when the silence has lasted for `limit`. `came`: this read has brought something, if no sign of life.
@@ -37,35 +48,47 @@ impl Idle {
         came: bool,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let until = match self.since {
-            Some(since) => far(since, limit),
-            None => far(*self.since.insert(Instant::now()), limit),
+        let timer = match &mut self.timer {
+            Some(timer) => timer,
+            none => none.insert(Box::pin(Timer::new(limit))),
         };
-        let timer = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        let mut timer = timer.as_mut().project();
+        let since = *timer.since.get_or_insert_with(Instant::now);
+        let until = far(since, limit);
         // A timer set for an earlier silence goes on running: that is cheaper than setting it at every pause. And it is left
         // alone as long as it will wake the right one.
-        if timer.deadline() > until {
-            timer.as_mut().reset(until);
-        } else if !timer.is_elapsed() && will_wake(self.waker.as_ref(), cx) {
+        if timer.sleep.deadline() > until {
+            timer.sleep.as_mut().reset(until);
+        } else if !timer.sleep.is_elapsed() && will_wake(timer.waker.as_ref(), cx) {
             return Poll::Pending;
         }
-        self.waker = Some(cx.waker().clone());
+        *timer.waker = Some(cx.waker().clone());
         loop {
             // Pending must mean that it runs and will wake, not that the task has done enough for now.
-            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
-            let until = if timer.deadline() < until {
+            ready!(pin!(unconstrained(timer.sleep.as_mut())).poll(cx));
+            let until = if timer.sleep.deadline() < until {
                 until
             } else if came {
                 // Time ran out while nobody was reading: what the upstream sent meanwhile is only being read now.
                 let now = Instant::now();
-                self.since = Some(now);
+                *timer.since = Some(now);
                 far(now, limit)
             } else {
                 return Poll::Ready(());
             };
-            timer.as_mut().reset(until);
+            timer.sleep.as_mut().reset(until);
+        }
+    }
+}
+
+impl Timer {
+    /// For a silence that begins now.
+    fn new(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            sleep: sleep_until(far(now, limit)),
+            since: Some(now),
+            waker: None,
         }
     }
 }

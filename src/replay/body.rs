@@ -27,12 +27,13 @@ pin_project! {
     pub struct CallBody<B> {
         #[pin]
         inner: GuardedBody<B, Record>,
-        rendering: Option<Rendering>,
+        rendering: Option<Box<Rendering>>,
     }
 }
 
 impl<B> CallBody<B> {
     pub(super) fn new(inner: GuardedBody<B, Record>, rendering: Option<Rendering>) -> Self {
+        let rendering = rendering.map(Box::new);
         Self { inner, rendering }
     }
 }
