@@ -1,6 +1,7 @@
 //! Tells a whole JSON object from a cut one by its strings and braces.
 
 use memchr::{memchr_iter, memchr2, memrchr};
+use std::mem;
 
 /// Follows a JSON text as far as its outline goes: strings, escapes and the depth of braces.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,48 +55,62 @@ impl Outline {
             self.stage = Stage::After;
             return;
         }
-        while self.stage != Stage::Broken {
-            if self.in_string && !self.escaped {
-                let text = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
-                bytes = bytes.get(text..).unwrap_or_default();
-            }
-            let Some((&byte, rest)) = bytes.split_first() else {
-                return;
+        while !bytes.is_empty() && self.stage != Stage::Broken {
+            let used = match self.stage {
+                Stage::Inside if self.in_string => self.string(bytes),
+                Stage::Inside => self.structure(bytes),
+                _ => self.around(bytes),
             };
-            self.step(byte);
-            bytes = rest;
+            bytes = bytes.get(used..).unwrap_or_default();
         }
     }
 
-    fn step(&mut self, byte: u8) {
-        match self.stage {
-            Stage::Before if byte == b'{' => {
-                self.depth = 1;
-                self.stage = Stage::Inside;
-            }
-            Stage::Before | Stage::After if !byte.is_ascii_whitespace() => {
-                self.stage = Stage::Broken;
-            }
-            Stage::Inside => self.step_inside(byte),
-            Stage::Before | Stage::After | Stage::Broken => {}
+    /// The rest of a string, as far as it is here.
+    fn string(&mut self, bytes: &[u8]) -> usize {
+        if mem::take(&mut self.escaped) {
+            return 1;
         }
+        let Some(at) = memchr2(b'"', b'\\', bytes) else {
+            return bytes.len();
+        };
+        self.escaped = bytes.get(at) == Some(&b'\\');
+        self.in_string = self.escaped;
+        at + 1
     }
 
-    fn step_inside(&mut self, byte: u8) {
-        match byte {
-            _ if self.escaped => self.escaped = false,
-            b'\\' => self.escaped = self.in_string,
-            b'"' => self.in_string = !self.in_string,
-            _ if self.in_string => {}
-            b'{' => self.depth = self.depth.saturating_add(1),
-            b'}' => {
-                self.depth -= 1;
-                if self.depth == 0 {
-                    self.stage = Stage::After;
+    /// What stands between strings, up to the next one or the end of the object.
+    fn structure(&mut self, bytes: &[u8]) -> usize {
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'"' => {
+                    self.in_string = true;
+                    return at + 1;
                 }
+                b'{' => self.depth = self.depth.saturating_add(1),
+                b'}' if self.depth == 1 => {
+                    self.stage = Stage::After;
+                    return at + 1;
+                }
+                b'}' => self.depth -= 1,
+                _ => {}
             }
-            _ => {}
         }
+        bytes.len()
+    }
+
+    /// What stands before the object or behind it: white space.
+    fn around(&mut self, bytes: &[u8]) -> usize {
+        let space = bytes.iter().take_while(|byte| byte.is_ascii_whitespace());
+        let at = space.count();
+        self.stage = match (self.stage, bytes.get(at)) {
+            (stage, None) => stage,
+            (Stage::Before, Some(b'{')) => {
+                self.depth = 1;
+                Stage::Inside
+            }
+            _ => Stage::Broken,
+        };
+        at + 1
     }
 }
 
@@ -204,9 +219,10 @@ mod tests {
             cut in 0_usize..40,
         ) {
             let text = format!("{{{text}}}");
+            // A space before it, or nothing could be told from its first byte.
             let mut bytes = Outline::default();
-            for &byte in text.as_bytes() {
-                bytes.step(byte);
+            for &byte in [b" ", text.as_bytes()].concat().iter() {
+                bytes.push(&[byte]);
             }
             let mut pieces = Outline::default();
             let (a, b) = text.as_bytes().split_at(cut.min(text.len()));
