@@ -96,8 +96,7 @@ impl<S> Resilient<S> {
     {
         Send {
             state: State::Ready {
-                service: self.clone(),
-                request: Some(request),
+                service_and_request: Some((self.clone(), request)),
             },
         }
     }
@@ -241,7 +240,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Ready { service: Resilient<S>, request: Option<Request<B>> },
+        Ready { service_and_request: Option<(Resilient<S>, Request<B>)> },
         Calling { #[pin] future: F },
     }
 }
@@ -255,27 +254,36 @@ where
     }
 }
 
-impl<S, B> Future for Send<S, B>
+impl<S, B, RB> Future for Send<S, B>
 where
-    Resilient<S>: Service<Request<B>>,
+    S: Service<Request<ReplayBody>, Response = Response<RB>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body,
+    B::Error: Into<BoxError>,
+    RB: Body<Data = Bytes> + Unpin,
+    RB::Error: Into<BoxError>,
 {
-    type Output = Result<
-        <Resilient<S> as Service<Request<B>>>::Response,
-        <Resilient<S> as Service<Request<B>>>::Error,
-    >;
+    type Output = Result<Response<ResilientBody<RB>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let future = match state.as_mut().project() {
+            let ready = match state.as_mut().project() {
                 StateProj::Calling { future } => return future.poll(cx),
-                StateProj::Ready { service, request } => {
-                    ready!(Service::<Request<B>>::poll_ready(service, cx))?;
-                    let Some(request) = request.take() else {
-                        return Poll::Pending;
-                    };
-                    service.call(request)
+                StateProj::Ready {
+                    service_and_request,
+                } => {
+                    if let Some((service, _)) = service_and_request {
+                        ready!(Service::<Request<B>>::poll_ready(service, cx))?;
+                    }
+                    service_and_request.take()
                 }
+            };
+            let Some((service, request)) = ready else {
+                return Poll::Pending;
+            };
+            let future = ResilientFuture {
+                inner: service.inner.into_call(request),
             };
             state.set(State::Calling { future });
         }

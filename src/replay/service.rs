@@ -28,6 +28,28 @@ impl<S> Replay<S> {
     pub(super) fn new(inner: S, settings: ReplayLayer) -> Self {
         Self { inner, settings }
     }
+
+    /// A service that is ready takes its only call.
+    pub(crate) fn into_call<B, RB>(self, request: Request<B>) -> ReplayFuture<S, B>
+    where
+        S: Service<Request<ReplayBody>, Response = Response<RB>>,
+        B: Body,
+    {
+        let Self { inner, settings } = self;
+        let (mut parts, body) = request.into_parts();
+        let limit = settings.limit;
+        let now = Instant::now();
+        let opening = head::open(&mut parts, now, &settings);
+        let record = Record::new(settings.observers, opening.feature.clone(), now);
+        let watch = Watch::new(record);
+
+        let announced = head::content_length(&parts.headers).unwrap_or(0);
+        if announced.max(body.size_hint().lower()) > limit {
+            return ReplayFuture::refused(watch, BodyTooLarge::new(limit));
+        }
+        let gather = Gather::new(limit, opening.is_scanned());
+        ReplayFuture::reading(watch, inner, parts, opening, gather, body)
+    }
 }
 
 impl<S, B, RB> Service<Request<B>> for Replay<S>
@@ -49,25 +71,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // The service that is ready goes into the future; its clone has yet to become so.
-        let clone = self.inner.clone();
-        let inner = mem::replace(&mut self.inner, clone);
-
-        let (mut parts, body) = request.into_parts();
-        let limit = self.settings.limit;
-        let now = Instant::now();
-        let opening = head::open(&mut parts, now, &self.settings);
-        let record = Record::new(
-            self.settings.observers.clone(),
-            opening.feature.clone(),
-            now,
-        );
-        let watch = Watch::new(record);
-
-        let announced = head::content_length(&parts.headers).unwrap_or(0);
-        if announced.max(body.size_hint().lower()) > limit {
-            return ReplayFuture::refused(watch, BodyTooLarge::new(limit));
-        }
-        let gather = Gather::new(limit, opening.is_scanned());
-        ReplayFuture::reading(watch, inner, parts, opening, gather, body)
+        let clone = self.clone();
+        mem::replace(self, clone).into_call(request)
     }
 }
