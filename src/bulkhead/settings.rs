@@ -161,7 +161,7 @@ mod tests {
 
     fn call(now: Instant, left: Duration, models_left: u8) -> Call {
         let mut call = Call::new(None).with_deadline(Some(Deadline::at(now + left)));
-        call.set_hop(0, "model".into(), models_left);
+        call.set_hop(0, &"model".into(), models_left);
         call
     }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU16, AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering},
 };
 
 /// What the layers know of the call they carry. See the [module docs](super).
@@ -18,7 +18,8 @@ use std::sync::{
 #[derive(Debug, Clone)]
 pub struct Call {
     facts: Arc<Facts>,
-    model: Option<Arc<str>>,
+    /// The model this attempt asks in place of the one that was asked for.
+    stand_in: Option<Arc<str>>,
     hop: u8,
     models_left: u8,
     attempts_left: u8,
@@ -42,7 +43,9 @@ struct Facts {
     exact_output: bool,
     /// What the scan of the body found, which a rewrite for another model needs.
     request: Option<RequestFacts>,
-    /// The model of the last hop, where there was one.
+    /// Whether any clone went on to another model, so that `last` is worth a look.
+    moved: AtomicBool,
+    /// The model that was asked last, where that is another one.
     last: Mutex<Option<Arc<str>>>,
     /// Attempts that reached the client.
     sent: AtomicU32,
@@ -58,24 +61,25 @@ impl Call {
                 feature: Feature::default(),
                 tenant: Tenant::default(),
                 deadline: None,
-                model: model.clone(),
+                model,
                 stream: false,
                 max_tokens: None,
                 body_bytes: 0,
                 exact_output: false,
                 request: None,
+                moved: AtomicBool::new(false),
                 last: Mutex::new(None),
                 sent: AtomicU32::new(0),
                 run: AtomicU16::new(0),
             }),
-            model,
+            stand_in: None,
             hop: 0,
             models_left: 0,
             attempts_left: 0,
             in_chain: false,
             degrade: false,
             renders: false,
-            kept_by: KeptBy::new(),
+            kept_by: KeptBy::default(),
         }
     }
 
@@ -157,7 +161,7 @@ impl Call {
 
     /// The model this attempt asks; `None` where the body is not that of a Messages call.
     pub fn model(&self) -> Option<&Arc<str>> {
-        self.model.as_ref()
+        self.stand_in.as_ref().or(self.facts.model.as_ref())
     }
 
     /// The model the caller asked for.
@@ -194,9 +198,9 @@ impl Call {
 
     /// The model that any clone of this call asked last.
     pub fn last_model(&self) -> Option<Arc<str>> {
-        lock(&self.facts.last)
-            .clone()
-            .or_else(|| self.facts.model.clone())
+        let moved = self.facts.moved.load(Ordering::Relaxed);
+        let last = moved.then(|| lock(&self.facts.last).clone()).flatten();
+        last.or_else(|| self.facts.model.clone())
     }
 
     /// Attempts so far that were sent to the client, over all models.
@@ -254,11 +258,15 @@ impl Call {
         true
     }
 
-    /// Moves on to the next model of a chain.
-    pub(crate) fn set_hop(&mut self, hop: u8, model: Arc<str>, models_left: u8) {
+    /// Moves on to a model of a chain. Hop 0: the one that was asked for.
+    pub(crate) fn set_hop(&mut self, hop: u8, model: &Arc<str>, models_left: u8) {
         self.hop = hop;
-        *lock(&self.facts.last) = Some(model.clone());
-        self.model = Some(model);
+        self.stand_in = (hop > 0).then(|| model.clone());
+        // Most calls stay where they are, and need not wait for a lock to say so.
+        if hop > 0 || self.facts.moved.load(Ordering::Relaxed) {
+            lock(&self.facts.last).clone_from(&self.stand_in);
+            self.facts.moved.store(true, Ordering::Relaxed);
+        }
         self.models_left = models_left;
         self.in_chain = true;
     }
@@ -277,7 +285,7 @@ impl Call {
 
     /// The copy of its request, while somebody keeps one.
     pub(crate) fn kept_by(&self) -> Option<Arc<Original<ReplayBody>>> {
-        self.kept_by.upgrade()
+        self.kept_by.get()
     }
 
     pub(crate) fn set_kept_by(&mut self, kept_by: KeptBy) {
@@ -296,7 +304,7 @@ mod tests {
         assert!(call.claim_run(2));
         assert!(later.claim_run(2), "a clone is an attempt of the same call");
         assert!(!call.claim_run(2));
-        call.set_hop(1, "haiku".into(), 0);
+        call.set_hop(1, &"haiku".into(), 0);
         assert!(call.claim_run(2), "another model has a run of its own");
     }
 
@@ -304,8 +312,11 @@ mod tests {
     fn the_model_asked_last_is_known_to_every_clone() {
         let call = Call::new(Some("sonnet".into()));
         assert_eq!(call.last_model().as_deref(), Some("sonnet"));
-        call.clone().set_hop(1, "haiku".into(), 0);
+        call.clone().set_hop(1, &"haiku".into(), 0);
         assert_eq!(call.last_model().as_deref(), Some("haiku"));
         assert_eq!(call.model().unwrap().as_ref(), "sonnet");
+        // Back to the one that was only spared.
+        call.clone().set_hop(0, &"sonnet".into(), 0);
+        assert_eq!(call.last_model().as_deref(), Some("sonnet"));
     }
 }

@@ -76,7 +76,7 @@ mod tests {
     fn call(now: Instant, deadline: Option<Duration>, models_left: u8) -> Call {
         let deadline = deadline.map(|after| Deadline::at(now + after));
         let mut call = Call::new(Some("sonnet".into())).with_deadline(deadline);
-        call.set_hop(0, "sonnet".into(), models_left);
+        call.set_hop(0, &"sonnet".into(), models_left);
         call
     }
 

@@ -34,7 +34,7 @@ fn body(chunks: &[&'static str]) -> StreamBody<Frames> {
 
 fn call(models_left: u8, attempts_left: u8) -> Call {
     let mut call = Call::new(Some("sonnet".into())).with_stream(true);
-    call.set_hop(0, "sonnet".into(), models_left);
+    call.set_hop(0, &"sonnet".into(), models_left);
     call.set_attempts_left(attempts_left);
     call
 }
@@ -80,7 +80,7 @@ async fn an_attempt_that_hangs_is_cut_by_its_timeout_its_deadline_or_half_of_it(
         let mut call = Call::new(Some("sonnet".into()))
             .with_stream(true)
             .with_deadline(deadline.map(|after| Deadline::at(start + after)));
-        call.set_hop(0, "sonnet".into(), models_left);
+        call.set_hop(0, &"sonnet".into(), models_left);
         let answered = CommitLayer::new()
             .layer(client)
             .oneshot(request(call.clone()))

@@ -78,7 +78,7 @@ impl Hops {
     /// length; the caller's own bytes for the model that was addressed.
     fn request(&self, to: &Route, models_left: u8) -> Option<Request<ReplayBody>> {
         let model = to.model()?;
-        let change = |call: &mut Call| call.set_hop(to.hop(), Arc::clone(&model.name), models_left);
+        let change = |call: &mut Call| call.set_hop(to.hop(), &model.name, models_left);
         if to.hop() == 0 {
             return Some(self.kept.again(change));
         }

@@ -54,7 +54,7 @@ where
         let models_left = route.models_left();
         let call = request.extensions_mut().get_mut::<Call>();
         if let (Some(call), Some(model)) = (call, route.model()) {
-            call.set_hop(0, Arc::clone(&model.name), models_left);
+            call.set_hop(0, &model.name, models_left);
         }
         if models_left == 0 {
             return ModelFallbackFuture::once(self.inner.call(request));

@@ -220,7 +220,7 @@ mod tests {
             (&"retried".parse().unwrap(), &2.into())
         );
 
-        call.set_hop(1, "haiku".into(), 0);
+        call.set_hop(1, &"haiku".into(), 0);
         let (headers, _) = closed(&call, 200, &Verdict::Complete);
         assert_eq!(headers[OUTCOME], "fallback");
         assert_eq!(headers[MODEL], "haiku");

@@ -15,7 +15,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 fn call(models_left: u8) -> Call {
     let mut call = Call::new(Some("sonnet".into()));
-    call.set_hop(0, "sonnet".into(), models_left);
+    call.set_hop(0, &"sonnet".into(), models_left);
     call
 }
 
@@ -72,7 +72,7 @@ async fn a_gone_model_is_gone_for_ten_minutes_for_its_tenant_and_in_a_chain_only
     assert!(failure.warrants_fallback() && !failure.is_retryable());
     assert_eq!(failure.status, Some(http::StatusCode::NOT_FOUND));
     let mut theirs = Call::new(Some("sonnet".into())).with_tenant(crate::Tenant::new("other"));
-    theirs.set_hop(0, "sonnet".into(), 1);
+    theirs.set_hop(0, &"sonnet".into(), 1);
     let theirs = send(&layer, theirs, Verdict::Complete).await;
     assert!(theirs.failure().is_none(), "another tenant");
 
