@@ -5,13 +5,11 @@
 //! between the two there may be a layer of the application that has changed it.
 
 use crate::{body::ReplayBody, call::Call};
-use http::{
-    Extensions, HeaderMap, Request, Uri,
-    uri::{Authority, PathAndQuery},
-};
+use http::{Extensions, HeaderMap, Request, Uri};
 use std::{
     any::Any,
     fmt, mem,
+    ops::Range,
     sync::{Arc, Weak},
 };
 
@@ -143,10 +141,9 @@ impl Original<ReplayBody> {
 
 fn is_same_address(one: &Uri, other: &Uri) -> bool {
     let parts = |uri: &Uri| {
-        let authority = uri.authority().map(Authority::as_str);
-        let path = uri.path_and_query().map(PathAndQuery::as_str);
-        [uri.scheme_str(), authority, path]
-            .map(|part| part.map(|part| part.as_bytes().as_ptr_range()))
+        let authority = uri.authority().map(|authority| place(authority.as_str()));
+        let path = uri.path_and_query().map(|path| place(path.as_str()));
+        (uri.scheme_str().map(place), authority, path)
     };
     parts(one) == parts(other)
 }
@@ -156,10 +153,15 @@ fn are_same_headers(one: &HeaderMap, other: &HeaderMap) -> bool {
     let mut pairs = one.iter().zip(other);
     one.len() == other.len()
         && pairs.all(|((name, value), (other_name, other_value))| {
-            name == other_name
-                && value.as_bytes().as_ptr_range() == other_value.as_bytes().as_ptr_range()
+            place(name.as_str()) == place(other_name.as_str())
+                && place(value) == place(other_value)
                 && value.is_sensitive() == other_value.is_sensitive()
         })
+}
+
+/// Where these bytes lie.
+fn place(bytes: impl AsRef<[u8]>) -> Range<*const u8> {
+    bytes.as_ref().as_ptr_range()
 }
 
 #[cfg(test)]
