@@ -62,8 +62,9 @@ pub(super) struct Rolling<const M: usize> {
     running: [u32; M],
     /// When it is over: at the edge of a bucket in both rings, or not.
     until: u64,
-    fine: Ring<M>,
-    coarse: Ring<M>,
+    /// Boxed, so that what every event touches lies close together.
+    fine: Box<Ring<M>>,
+    coarse: Box<Ring<M>>,
 }
 
 impl<const M: usize> Rolling<M> {
@@ -71,8 +72,8 @@ impl<const M: usize> Rolling<M> {
         Self {
             running: [0; M],
             until: next_edge(secs),
-            fine: Ring::new(FINE, 12, secs),
-            coarse: Ring::new(COARSE, 15, secs),
+            fine: Box::new(Ring::new(FINE, 12, secs)),
+            coarse: Box::new(Ring::new(COARSE, 15, secs)),
         }
     }
 

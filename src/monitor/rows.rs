@@ -34,6 +34,10 @@ impl Row {
         }
     }
 
+    pub(super) fn of_feature(name: &Arc<str>, secs: u64) -> Self {
+        Self::new(Subject::Feature(Arc::clone(name)), secs)
+    }
+
     pub(super) fn add(&mut self, entry: &Entry<'_>, secs: u64) {
         self.counts.add(entry.tally, secs);
         if let Some(to_head) = entry.to_head {
