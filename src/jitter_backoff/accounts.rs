@@ -83,17 +83,18 @@ impl Accounts {
         }
     }
 
-    /// The account of this feature and model.
+    /// The account of this feature and model. Only a new one asks what time it is.
     pub(super) fn of(
         &self,
         feature: &Feature,
         model: Option<&Arc<str>>,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
     ) -> Arc<Account> {
         let mut map = lock(&self.map);
         if let Ok(account) = map.find(feature, model) {
             return account;
         }
+        let now = now();
         if map.accounts.len() >= MOST_ACCOUNTS {
             map.sweep(now);
         }
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     fn of(accounts: &Accounts, model: &str, now: Instant) -> Arc<Account> {
-        accounts.of(&Feature::default(), Some(&model.into()), now)
+        accounts.of(&Feature::default(), Some(&model.into()), || now)
     }
 
     #[test]
