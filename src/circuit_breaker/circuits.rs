@@ -10,7 +10,7 @@ use crate::{
     call::Feature,
     sync::{Mutex, lock},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
 
 /// The circuit of calls that name no model.
@@ -27,7 +27,8 @@ pub(crate) struct Circuits(Mutex<Map>);
 
 #[derive(Debug, Default)]
 struct Map {
-    models: HashMap<Arc<str>, Entry>,
+    /// In order: a search among so few costs less than a hash that outside input cannot fool.
+    models: BTreeMap<Arc<str>, Entry>,
     others: Option<Arc<Circuit>>,
     /// Those of the last [`reconfigure`](Circuits::reconfigure): they hold also for calls that began under older ones.
     rules: Option<Arc<Rules>>,

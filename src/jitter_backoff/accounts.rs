@@ -5,7 +5,7 @@ use crate::{
     call::Feature,
     sync::{Mutex, lock},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Features times models that a layer tells apart. Both may come from outside.
@@ -26,13 +26,24 @@ pub(super) struct Accounts {
 #[derive(Debug)]
 struct Map {
     budget: RetryBudget,
-    accounts: HashMap<Key, Arc<Account>>,
+    /// In order: a search costs less than a hash that outside input cannot fool, and needs no key of its own.
+    accounts: Vec<(Key, Arc<Account>)>,
     /// Shared by all that find no room.
     overflow: Option<Arc<Account>>,
     swept: Option<Instant>,
 }
 
 impl Map {
+    /// The account of this feature and model, or where it would stand.
+    fn find(&self, feature: &Feature, model: Option<&Arc<str>>) -> Result<Arc<Account>, usize> {
+        let key = (feature, model);
+        let at = self
+            .accounts
+            .binary_search_by(|((feature, model), _)| (feature, model.as_ref()).cmp(&key))?;
+        let found = self.accounts.get(at).ok_or(at)?;
+        Ok(Arc::clone(&found.1))
+    }
+
     /// Drops the accounts that nobody holds and that are as good as new.
     fn sweep(&mut self, now: Instant) {
         let due = self
@@ -41,7 +52,7 @@ impl Map {
         if due {
             self.swept = Some(now);
             self.accounts
-                .retain(|_, account| Arc::strong_count(account) > 1 || !account.is_like_new(now));
+                .retain(|(_, account)| Arc::strong_count(account) > 1 || !account.is_like_new(now));
         }
     }
 }
@@ -51,7 +62,7 @@ impl Accounts {
         Self {
             map: Mutex::new(Map {
                 budget,
-                accounts: HashMap::new(),
+                accounts: Vec::new(),
                 overflow: None,
                 swept: None,
             }),
@@ -66,23 +77,24 @@ impl Accounts {
     pub(super) fn reconfigure(&self, budget: RetryBudget, now: Instant) {
         let mut map = lock(&self.map);
         map.budget = budget;
-        for account in map.accounts.values().chain(&map.overflow) {
+        let accounts = map.accounts.iter().map(|(_, account)| account);
+        for account in accounts.chain(&map.overflow) {
             account.reconfigure(budget, now);
         }
     }
 
-    /// The account of this feature and model.
+    /// The account of this feature and model. Only a new one asks what time it is.
     pub(super) fn of(
         &self,
         feature: &Feature,
         model: Option<&Arc<str>>,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
     ) -> Arc<Account> {
-        let key = (feature.clone(), model.cloned());
         let mut map = lock(&self.map);
-        if let Some(account) = map.accounts.get(&key) {
-            return Arc::clone(account);
+        if let Ok(account) = map.find(feature, model) {
+            return account;
         }
+        let now = now();
         if map.accounts.len() >= MOST_ACCOUNTS {
             map.sweep(now);
         }
@@ -93,8 +105,9 @@ impl Accounts {
         };
         if full {
             map.overflow = Some(Arc::clone(&account));
-        } else {
-            map.accounts.insert(key, Arc::clone(&account));
+        } else if let Err(at) = map.find(feature, model) {
+            let key = (feature.clone(), model.cloned());
+            map.accounts.insert(at, (key, Arc::clone(&account)));
         }
         account
     }
@@ -108,10 +121,7 @@ impl Accounts {
             model: model.clone(),
             left: account.left(now),
         });
-        let mut all: Vec<_> = accounts.collect();
-        drop(map);
-        all.sort_by(|one, other| (&one.feature, &one.model).cmp(&(&other.feature, &other.model)));
-        all
+        accounts.collect()
     }
 }
 
@@ -132,7 +142,7 @@ mod tests {
     use super::*;
 
     fn of(accounts: &Accounts, model: &str, now: Instant) -> Arc<Account> {
-        accounts.of(&Feature::default(), Some(&model.into()), now)
+        accounts.of(&Feature::default(), Some(&model.into()), || now)
     }
 
     #[test]

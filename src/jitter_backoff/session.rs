@@ -72,7 +72,7 @@ impl<S, B> Session<S, B> {
         let account = shared
             .accounts
             .as_ref()
-            .map(|accounts| accounts.of(&subject.feature, subject.model.as_ref(), Instant::now()));
+            .map(|accounts| accounts.of(&subject.feature, subject.model.as_ref(), Instant::now));
         let sent_before = kept.call().map_or(0, Call::sent);
         Self {
             service,

@@ -2,7 +2,7 @@
 
 use crate::{call::Feature, error::BuildError};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -78,7 +78,7 @@ type Chain = Arc<[ChainModel]>;
 pub(super) struct Chains {
     defaults: Vec<Chain>,
     /// The chains of a feature in place of those; none lets no model stand in.
-    features: HashMap<Feature, Vec<Chain>>,
+    features: BTreeMap<Feature, Vec<Chain>>,
 }
 
 impl Chains {

@@ -10,7 +10,7 @@ use super::{
     tally::Entry,
 };
 use crate::{classify::FailureKind, event::Event};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Alerts that only time changes are looked at no more often than this, whatever the traffic.
@@ -31,35 +31,32 @@ pub(super) struct Ledger {
     all: Row,
     models: Table<Model>,
     features: Table<Row>,
-    pairs: HashMap<(Id, Id), Pair>,
+    pairs: BTreeMap<(Id, Id), Pair>,
     judged: Instant,
     swept: u64,
 }
 
 impl Ledger {
     pub(super) fn new(rules: Rules, max_keys: usize, now: Instant) -> Self {
-        let other: Arc<str> = Arc::from(OTHER);
         Self {
             rules,
             max_keys,
             epoch: now,
             all: Row::new(Subject::All, 0),
-            models: Table::new(max_keys, Model::new(&other, 0)),
-            features: Table::new(max_keys, Row::new(Subject::Feature(other), 0)),
-            pairs: HashMap::new(),
+            models: Table::new(max_keys, |name| Model::new(name, 0)),
+            features: Table::new(max_keys, |name| Row::of_feature(name, 0)),
+            pairs: BTreeMap::new(),
             judged: now,
             swept: 0,
         }
     }
 
     pub(super) fn pin_model(&mut self, name: Arc<str>) {
-        let model = Model::new(&name, 0);
-        self.models.pin(name, model);
+        self.models.pin(name, |name| Model::new(name, 0));
     }
 
     pub(super) fn pin_feature(&mut self, name: Arc<str>) {
-        let row = Row::new(Subject::Feature(Arc::clone(&name)), 0);
-        self.features.pin(name, row);
+        self.features.pin(name, |name| Row::of_feature(name, 0));
     }
 
     fn secs(&self, now: Instant) -> u64 {
@@ -89,9 +86,9 @@ impl Ledger {
         let Some(feature) = entry.feature else {
             return;
         };
-        let row = self.features.place(feature, |name| {
-            Row::new(Subject::Feature(Arc::clone(name)), secs)
-        });
+        let row = self
+            .features
+            .place(feature, |name| Row::of_feature(name, secs));
         row.value.add(entry, secs);
         if entry.ends_a_call() {
             row.value.judge_calls(&self.rules, now, told);
@@ -142,11 +139,11 @@ impl Ledger {
         self.judged = self.judged.max(now);
         self.all.advance(secs);
         self.all.judge_calls(&self.rules, now, told);
-        for (_, kept) in self.features.iter_mut() {
+        for kept in self.features.iter_mut() {
             kept.value.advance(secs);
             kept.value.judge_calls(&self.rules, now, told);
         }
-        for (_, kept) in self.models.iter_mut() {
+        for kept in self.models.iter_mut() {
             kept.value.judge(&self.rules, now, told);
         }
         if secs.saturating_sub(self.swept) >= 60 {
@@ -164,9 +161,9 @@ impl Ledger {
         let (rules, mut alerts) = (&self.rules, Vec::new());
         self.all.alerts(rules, now, &mut alerts);
         let mut models = Vec::new();
-        let mut model_names = HashMap::new();
-        for (name, kept) in self.models.iter_mut() {
-            let name: Arc<str> = Arc::from(name);
+        let mut model_names = BTreeMap::new();
+        for kept in self.models.iter_mut() {
+            let name = Arc::clone(&kept.name);
             model_names.insert(kept.id, Arc::clone(&name));
             let model = &mut kept.value;
             model.alerts(rules, now, &mut alerts);
@@ -177,9 +174,9 @@ impl Ledger {
             });
         }
         let mut features = Vec::new();
-        let mut feature_names = HashMap::new();
-        for (name, kept) in self.features.iter_mut() {
-            let name: Arc<str> = Arc::from(name);
+        let mut feature_names = BTreeMap::new();
+        for kept in self.features.iter_mut() {
+            let name = Arc::clone(&kept.name);
             feature_names.insert(kept.id, Arc::clone(&name));
             kept.value.alerts(rules, now, &mut alerts);
             features.push(FeatureStats {

@@ -1,8 +1,8 @@
 //! Totals over the last minute, 5 minutes, 15 minutes and hour, in two rings of buckets: 60 of 5 s and 60 of 1 min.
 //!
-//! The sums of the windows are kept as buckets come and go, so that reading one is a copy and adding an event touches a
-//! handful of numbers, whatever the traffic. Time is seconds since the monitor began, and never goes back: an event that is
-//! told late counts in the newest bucket.
+//! An event adds to the 5 s that run now and touches nothing else; only when they are over do they go into the rings and
+//! their sums. So counting is one number, and reading one addition each, whatever the traffic. Time is seconds since the
+//! monitor began, and never goes back: an event that is told late counts in the newest bucket.
 
 use super::tally::Tally;
 use std::time::Duration;
@@ -58,38 +58,70 @@ const COARSE: u64 = 60;
 /// `M` numbers over the four windows.
 #[derive(Debug, Clone)]
 pub(super) struct Rolling<const M: usize> {
-    fine: Ring<M>,
-    coarse: Ring<M>,
+    /// The bucket of 5 s that runs now, which is in no ring yet.
+    running: [u32; M],
+    /// When it is over: at the edge of a bucket in both rings, or not.
+    until: u64,
+    /// Boxed, so that what every event touches lies close together.
+    fine: Box<Ring<M>>,
+    coarse: Box<Ring<M>>,
 }
 
 impl<const M: usize> Rolling<M> {
     pub(super) fn new(secs: u64) -> Self {
         Self {
-            fine: Ring::new(FINE, 12, secs),
-            coarse: Ring::new(COARSE, 15, secs),
+            running: [0; M],
+            until: next_edge(secs),
+            fine: Box::new(Ring::new(FINE, 12, secs)),
+            coarse: Box::new(Ring::new(COARSE, 15, secs)),
         }
     }
 
     pub(super) fn add(&mut self, tally: Tally, secs: u64) {
-        self.fine.add(tally, secs);
-        self.coarse.add(tally, secs);
+        self.advance(secs);
+        for place in tally.places() {
+            if let Some(count) = self.running.get_mut(place) {
+                *count = count.saturating_add(1);
+            }
+        }
     }
 
     /// Lets go of what is too old at `secs`.
     pub(super) fn advance(&mut self, secs: u64) {
-        self.fine.advance(secs);
-        self.coarse.advance(secs);
+        if secs >= self.until {
+            self.turn(secs);
+        }
+    }
+
+    /// Puts the bucket that is over into the rings, and turns these to `secs`.
+    #[cold]
+    fn turn(&mut self, secs: u64) {
+        for ring in [&mut self.fine, &mut self.coarse] {
+            ring.take(&self.running);
+            ring.advance(secs);
+        }
+        self.running = [0; M];
+        self.until = next_edge(secs);
     }
 
     /// The sums as of the last [`advance`](Self::advance) or [`add`](Self::add).
-    pub(super) fn sums(&self, window: Window) -> &[u64; M] {
-        match window {
-            Window::Minute => &self.fine.short,
-            Window::FiveMinutes => &self.fine.long,
-            Window::QuarterHour => &self.coarse.short,
-            Window::Hour => &self.coarse.long,
+    pub(super) fn sums(&self, window: Window) -> [u64; M] {
+        let mut sums = match window {
+            Window::Minute => self.fine.short,
+            Window::FiveMinutes => self.fine.long,
+            Window::QuarterHour => self.coarse.short,
+            Window::Hour => self.coarse.long,
+        };
+        for (sum, running) in sums.iter_mut().zip(&self.running) {
+            *sum += u64::from(*running);
         }
+        sums
     }
+}
+
+/// The end of the bucket of 5 s that `secs` is in.
+fn next_edge(secs: u64) -> u64 {
+    (secs / FINE + 1).saturating_mul(FINE)
 }
 
 /// One ring, and the sums of its newest `short_slots` buckets and of all.
@@ -137,19 +169,18 @@ impl<const M: usize> Ring<M> {
         self.head = self.head.max(now);
     }
 
-    fn add(&mut self, tally: Tally, secs: u64) {
-        self.advance(secs);
+    /// Adds counts to the bucket at the head.
+    fn take(&mut self, counts: &[u32; M]) {
         let Some(slot) = Self::slot(&mut self.slots, self.head) else {
             return;
         };
         let sums = self.short.iter_mut().zip(&mut self.long);
-        for (place, (count, (short, long))) in slot.iter_mut().zip(sums).enumerate() {
+        for ((slot, count), (short, long)) in slot.iter_mut().zip(counts).zip(sums) {
             // A bucket that is full stays full, and the sums stay those of the buckets.
-            if tally.has(place) && *count < u32::MAX {
-                *count += 1;
-                *short += 1;
-                *long += 1;
-            }
+            let added = (*count).min(u32::MAX - *slot);
+            *slot += added;
+            *short += u64::from(added);
+            *long += u64::from(added);
         }
     }
 }
@@ -193,7 +224,7 @@ mod tests {
                 times.push(now);
                 rolling.add(ONE, now);
                 for window in Window::ALL {
-                    prop_assert_eq!(rolling.sums(window), &[recount(&times, window, now), 0]);
+                    prop_assert_eq!(rolling.sums(window), [recount(&times, window, now), 0]);
                 }
             }
             now += rest;
@@ -215,13 +246,13 @@ mod tests {
         let mut rolling = Rolling::<1>::new(0);
         rolling.add(ONE, 0);
         rolling.advance(59);
-        assert_eq!(rolling.sums(Window::Minute), &[1]);
+        assert_eq!(rolling.sums(Window::Minute), [1]);
         rolling.advance(60);
-        assert_eq!(rolling.sums(Window::Minute), &[0]);
+        assert_eq!(rolling.sums(Window::Minute), [0]);
         rolling.advance(3599);
-        assert_eq!(rolling.sums(Window::Hour), &[1]);
+        assert_eq!(rolling.sums(Window::Hour), [1]);
         rolling.advance(3600);
-        assert_eq!(rolling.sums(Window::Hour), &[0]);
+        assert_eq!(rolling.sums(Window::Hour), [0]);
     }
 
     #[test]
@@ -231,9 +262,9 @@ mod tests {
         rolling.add(ONE, 10);
         rolling.advance(0);
         rolling.advance(1055);
-        assert_eq!(rolling.sums(Window::Minute), &[2]);
+        assert_eq!(rolling.sums(Window::Minute), [2]);
         rolling.advance(1060);
-        assert_eq!(rolling.sums(Window::Minute), &[0]);
+        assert_eq!(rolling.sums(Window::Minute), [0]);
     }
 
     #[test]
@@ -245,7 +276,7 @@ mod tests {
         assert!(
             Window::ALL
                 .iter()
-                .all(|window| rolling.sums(*window) == &[1])
+                .all(|window| rolling.sums(*window) == [1])
         );
     }
 
@@ -259,8 +290,14 @@ mod tests {
         }
         rolling.add(ONE, 0);
         rolling.add(ONE, 0);
-        assert_eq!(rolling.sums(Window::Hour), &[u64::from(u32::MAX)]);
+        rolling.advance(FINE);
+        for window in Window::ALL {
+            assert_eq!(rolling.sums(window), [u64::from(u32::MAX)]);
+        }
+        rolling.running = [u32::MAX];
+        rolling.add(ONE, FINE);
+        assert_eq!(rolling.running, [u32::MAX]);
         rolling.advance(7200);
-        assert_eq!(rolling.sums(Window::Hour), &[0]);
+        assert_eq!(rolling.sums(Window::Hour), [0]);
     }
 }

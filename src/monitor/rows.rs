@@ -3,7 +3,7 @@
 use super::{
     alert::{Alert, Subject},
     circuit::CircuitStatus,
-    latency::{self, BUCKETS},
+    latency::BUCKETS,
     rolling::Rolling,
     rules::{Rules, Standing},
     snapshot::Windows,
@@ -34,10 +34,14 @@ impl Row {
         }
     }
 
+    pub(super) fn of_feature(name: &Arc<str>, secs: u64) -> Self {
+        Self::new(Subject::Feature(Arc::clone(name)), secs)
+    }
+
     pub(super) fn add(&mut self, entry: &Entry<'_>, secs: u64) {
         self.counts.add(entry.tally, secs);
         if let Some(to_head) = entry.to_head {
-            self.to_head.add(latency::bucket(to_head), secs);
+            self.to_head.add(to_head, secs);
         }
         self.touch(secs);
     }

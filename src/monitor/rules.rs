@@ -75,9 +75,9 @@ impl Rules {
 
     /// The measures of a feature's calls, or of all.
     pub(super) fn of_calls(&self, counts: &Rolling<COUNTED>) -> [Measure; 5] {
-        let hour = Totals::of(counts.sums(Window::Hour));
-        let five = Totals::of(counts.sums(Window::FiveMinutes));
-        let quarter = Totals::of(counts.sums(Window::QuarterHour));
+        let hour = Totals::of(&counts.sums(Window::Hour));
+        let five = Totals::of(&counts.sums(Window::FiveMinutes));
+        let quarter = Totals::of(&counts.sums(Window::QuarterHour));
         let (failures, fallbacks) = (Rule::FailureShare, Rule::FallbackShare);
         [
             self.slow.measure(failures, hour.failures, hour.judged()),

@@ -99,13 +99,13 @@ pub struct Windows {
 impl Windows {
     pub(super) fn of(counts: &Rolling<COUNTED>, to_head: Option<&Rolling<BUCKETS>>) -> Self {
         let totals = |window| {
-            let totals = Totals::of(counts.sums(window));
+            let totals = Totals::of(&counts.sums(window));
             let Some(times) = to_head.map(|to_head| to_head.sums(window)) else {
                 return totals;
             };
             Totals {
-                to_head_p50: quantile(times, 500),
-                to_head_p99: quantile(times, 990),
+                to_head_p50: quantile(&times, 500),
+                to_head_p99: quantile(&times, 990),
                 ..totals
             }
         };

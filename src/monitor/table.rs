@@ -1,6 +1,6 @@
 //! A bounded map from names that come from outside to what is counted for them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// The name under which everything is counted that found no place of its own.
 pub const OTHER: &str = "other";
@@ -15,9 +15,11 @@ const LONGEST: usize = 128;
 pub(super) type Id = u64;
 
 /// Values by name: at most `max` names beside the pinned ones, the rest share one value.
+///
+/// In order of name, since a search among so few costs less than a hash that outside input cannot fool.
 #[derive(Debug)]
 pub(super) struct Table<T> {
-    named: HashMap<Arc<str>, Kept<T>>,
+    named: Vec<Kept<T>>,
     other: Kept<T>,
     next: Id,
     max: usize,
@@ -26,18 +28,21 @@ pub(super) struct Table<T> {
 
 #[derive(Debug)]
 pub(super) struct Kept<T> {
+    pub(super) name: Arc<str>,
     pub(super) id: Id,
     pub(super) value: T,
     pinned: bool,
 }
 
 impl<T> Table<T> {
-    pub(super) fn new(max: usize, other: T) -> Self {
+    pub(super) fn new(max: usize, make: impl FnOnce(&Arc<str>) -> T) -> Self {
+        let other = Arc::from(OTHER);
         Self {
-            named: HashMap::new(),
+            named: Vec::new(),
             other: Kept {
                 id: 0,
-                value: other,
+                value: make(&other),
+                name: other,
                 pinned: true,
             },
             next: 1,
@@ -47,44 +52,61 @@ impl<T> Table<T> {
     }
 
     /// Gives a name a place that no flood of others takes away.
-    pub(super) fn pin(&mut self, name: Arc<str>, value: T) {
-        if &*name != OTHER && !self.named.contains_key(&name) {
+    pub(super) fn pin(&mut self, name: Arc<str>, make: impl FnOnce(&Arc<str>) -> T) {
+        if let (Err(at), true) = (self.find(&name), &*name != OTHER) {
             self.pinned += 1;
-            self.insert(name, value, true);
+            self.insert(at, name, true, make);
         }
     }
 
     /// The place of a name; a new name gets what `make` makes, where there is room. A known name allocates nothing.
     pub(super) fn place(&mut self, name: &str, make: impl FnOnce(&Arc<str>) -> T) -> &mut Kept<T> {
         let name = if name.is_empty() { NONE } else { name };
-        let room = self.named.len() < self.max.saturating_add(self.pinned);
-        if room && name.len() <= LONGEST && name != OTHER && !self.named.contains_key(name) {
-            let name = Arc::from(name);
-            let value = make(&name);
-            self.insert(name, value, false);
-        }
-        match self.named.get_mut(name) {
-            Some(kept) => kept,
-            None => &mut self.other,
-        }
+        let at = match self.find(name) {
+            Ok(at) => at,
+            Err(at) if self.has_room_for(name) => {
+                self.insert(at, Arc::from(name), false, make);
+                at
+            }
+            Err(_) => return &mut self.other,
+        };
+        self.named.get_mut(at).unwrap_or(&mut self.other)
     }
 
-    fn insert(&mut self, name: Arc<str>, value: T, pinned: bool) {
-        let id = self.next;
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.named.binary_search_by(|kept| (*kept.name).cmp(name))
+    }
+
+    fn has_room_for(&self, name: &str) -> bool {
+        let room = self.named.len() < self.max.saturating_add(self.pinned);
+        room && name.len() <= LONGEST && name != OTHER
+    }
+
+    fn insert(
+        &mut self,
+        at: usize,
+        name: Arc<str>,
+        pinned: bool,
+        make: impl FnOnce(&Arc<str>) -> T,
+    ) {
+        let kept = Kept {
+            id: self.next,
+            value: make(&name),
+            name,
+            pinned,
+        };
         self.next += 1;
-        self.named.insert(name, Kept { id, value, pinned });
+        self.named.insert(at, kept);
     }
 
     /// Forgets the names that are neither pinned nor in use.
     pub(super) fn retain(&mut self, in_use: impl Fn(&T) -> bool) {
-        self.named
-            .retain(|_, kept| kept.pinned || in_use(&kept.value));
+        self.named.retain(|kept| kept.pinned || in_use(&kept.value));
     }
 
-    /// All names with their values, in no order, the shared value last.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Kept<T>)> {
-        let named = self.named.iter_mut().map(|(name, kept)| (&**name, kept));
-        named.chain([(OTHER, &mut self.other)])
+    /// The places of all names in their order, the shared one last.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Kept<T>> {
+        self.named.iter_mut().chain([&mut self.other])
     }
 }
 
@@ -100,8 +122,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_names_ends_in_other_and_leaves_the_pinned_ones_alone() {
-        let mut table = Table::new(4, 0);
-        table.pin("sonnet".into(), 0);
+        let mut table = Table::new(4, |_| 0);
+        table.pin("sonnet".into(), |_| 0);
         for flood in 0..1000 {
             count(&mut table, &format!("invented-{flood}"));
         }
@@ -112,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_forgotten_makes_room_and_comes_back_as_another() {
-        let mut table = Table::new(1, 0);
+        let mut table = Table::new(1, |_| 0);
         let first = count(&mut table, "a");
         assert_eq!(count(&mut table, "b"), 0);
         table.retain(|_| false);
@@ -121,7 +143,7 @@ mod tests {
 
     #[test]
     fn odd_names_share_a_place() {
-        let mut table = Table::new(9, 0);
+        let mut table = Table::new(9, |_| 0);
         assert_eq!(count(&mut table, OTHER), 0);
         assert_eq!(count(&mut table, &"x".repeat(LONGEST + 1)), 0);
         assert_eq!(count(&mut table, ""), count(&mut table, NONE));

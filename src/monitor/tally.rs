@@ -1,11 +1,12 @@
 //! What one event adds to the totals: which numbers, of which model and feature.
 
+use super::latency;
 use crate::{
     call::{Feature, Outcome},
     classify::FailureKind,
     event::Event,
 };
-use std::time::Duration;
+use std::iter;
 
 /// A number that is counted; its value is its place among the [`COUNTED`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,17 @@ impl Tally {
     pub(super) fn has(self, place: usize) -> bool {
         self.0 >> place & 1 == 1
     }
+
+    /// The places that have one.
+    pub(super) fn places(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        iter::from_fn(move || {
+            let place = left.trailing_zeros();
+            // Without its lowest bit.
+            left &= left.checked_sub(1)?;
+            usize::try_from(place).ok()
+        })
+    }
 }
 
 impl From<Metric> for Tally {
@@ -68,8 +80,8 @@ pub(super) struct Entry<'a> {
     /// None where the event is a model's alone.
     pub(super) feature: Option<&'a str>,
     pub(super) tally: Tally,
-    /// Time to the answer's head, of a call whose caller stayed for it.
-    pub(super) to_head: Option<Duration>,
+    /// The bucket of the time to the answer's head, of a call whose caller stayed for it.
+    pub(super) to_head: Option<Tally>,
 }
 
 impl<'a> Entry<'a> {
@@ -94,7 +106,7 @@ impl<'a> Entry<'a> {
                     model: if asked.is_empty() { model } else { asked },
                     feature: Some(feature.as_str()),
                     tally: of_call(outcome, failure),
-                    to_head: (!cancelled).then_some(to_head),
+                    to_head: (!cancelled).then(|| latency::bucket(to_head)),
                 });
             }
             Event::AttemptCommitted { feature, model, .. } => {
