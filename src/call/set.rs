@@ -1,8 +1,10 @@
 //! What the sender of a call sets.
 
+use super::Call;
 use std::{
+    cmp::Ordering,
     fmt,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -18,8 +20,12 @@ use tokio::time::Instant;
 /// let mut request = http::Request::new(());
 /// request.extensions_mut().insert(Feature::new("chat"));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Feature(Arc<str>);
+#[derive(Debug, Clone, Default)]
+pub struct Feature(
+    /// `None` for the default, which most calls have: one reference count for all of them would be the busiest place in
+    /// memory.
+    Option<Arc<str>>,
+);
 
 impl Feature {
     /// The feature of a call that names none.
@@ -27,19 +33,44 @@ impl Feature {
 
     /// A feature of this name.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
+        let name = name.into();
+        Self((&*name != Self::DEFAULT).then_some(name))
     }
 
     /// Its name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or(Self::DEFAULT)
+    }
+
+    /// The feature of a call, where there is one.
+    pub(crate) fn of(call: Option<&Call>) -> &Self {
+        call.map_or(&Self(None), Call::feature)
     }
 }
 
-impl Default for Feature {
-    fn default() -> Self {
-        static DEFAULT: OnceLock<Feature> = OnceLock::new();
-        DEFAULT.get_or_init(|| Self::new(Self::DEFAULT)).clone()
+impl PartialEq for Feature {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Feature {}
+
+impl Hash for Feature {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialOrd for Feature {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Feature {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
     }
 }
 
@@ -58,13 +89,13 @@ impl From<String> for Feature {
 /// So that a map keyed by feature can be asked with a `&str`.
 impl std::borrow::Borrow<str> for Feature {
     fn borrow(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -128,6 +159,23 @@ impl fmt::Debug for Tenant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::{BTreeMap, HashMap};
+
+    #[test]
+    fn a_feature_is_its_name_however_it_came_to_it() {
+        for (feature, name) in [
+            (Feature::default(), "default"),
+            (Feature::new("default"), "default"),
+            (Feature::new("chat"), "chat"),
+        ] {
+            assert_eq!(feature, Feature::new(name));
+            assert_eq!(feature.to_string(), name);
+            assert!(HashMap::from([(feature.clone(), ())]).contains_key(name));
+            assert!(BTreeMap::from([(feature, ())]).contains_key(name));
+        }
+        assert!(Feature::new("chat") < Feature::default());
+        assert!(Feature::default() < Feature::new("e"));
+    }
 
     #[test]
     fn a_tenant_is_the_same_for_the_same_credential_and_never_shows_it() {

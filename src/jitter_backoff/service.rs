@@ -1,11 +1,6 @@
 //! The service: keeps a copy of the request and makes the first attempt.
 
-use super::{
-    future::JitterBackoffFuture,
-    layer::Shared,
-    progress::Progress,
-    session::{Session, Subject},
-};
+use super::{future::JitterBackoffFuture, layer::Shared, progress::Progress, session::Session};
 use crate::{call::Call, error::BoxError, kept::KeptRequest};
 use http::{Request, Response};
 use std::{
@@ -46,9 +41,10 @@ where
         let Some(shared) = &self.shared else {
             return JitterBackoffFuture::once(self.inner.call(request));
         };
-        let subject = Subject::of(request.extensions().get::<Call>());
-        let progress = Progress::new(shared.policy.attempts(subject.models_left()));
-        if let Some(call) = request.extensions_mut().get_mut::<Call>() {
+        let mut call = request.extensions_mut().get_mut::<Call>();
+        let models_left = call.as_ref().map_or(0, |call| call.models_left());
+        let progress = Progress::new(shared.policy.attempts(models_left));
+        if let Some(call) = &mut call {
             call.set_attempts_left(progress.attempts_left());
         }
         if progress.attempts_left() == 0 {
@@ -59,7 +55,7 @@ where
         let clone = self.inner.clone();
         let mut service = mem::replace(&mut self.inner, clone);
         let future = service.call(request);
-        let session = Session::new(service, kept, subject, progress, Arc::clone(shared));
+        let session = Session::new(service, kept, progress, Arc::clone(shared));
         JitterBackoffFuture::many(future, session)
     }
 }

@@ -16,40 +16,11 @@ use http::Request;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What the layer needs to know of a call. Without one: the default feature, no model, no deadline, no other model.
-#[derive(Debug)]
-pub(super) struct Subject {
-    feature: Feature,
-    model: Option<Arc<str>>,
-    models_left: u8,
-    deadline: Option<Deadline>,
-}
-
-impl Subject {
-    pub(super) fn of(call: Option<&Call>) -> Self {
-        Self {
-            feature: call.map_or_else(Feature::default, |call| call.feature().clone()),
-            model: call.and_then(Call::model).cloned(),
-            models_left: call.map_or(0, Call::models_left),
-            deadline: call.and_then(Call::deadline),
-        }
-    }
-
-    pub(super) fn models_left(&self) -> u8 {
-        self.models_left
-    }
-
-    fn model(&self) -> &str {
-        self.model.as_deref().unwrap_or_default()
-    }
-}
-
 /// See the [module docs](self).
 #[derive(Debug)]
 pub(super) struct Session<S, B> {
     pub(super) service: S,
     kept: KeptRequest<B>,
-    subject: Subject,
     progress: Progress,
     account: Option<Arc<Account>>,
     /// What the call had sent before the attempt that is under way.
@@ -65,19 +36,19 @@ impl<S, B> Session<S, B> {
     pub(super) fn new(
         service: S,
         kept: KeptRequest<B>,
-        subject: Subject,
         progress: Progress,
         shared: Arc<Shared>,
     ) -> Self {
-        let account = shared
-            .accounts
-            .as_ref()
-            .map(|accounts| accounts.of(&subject.feature, subject.model.as_ref(), Instant::now));
-        let sent_before = kept.call().map_or(0, Call::sent);
+        let call = kept.call();
+        let accounts = shared.accounts.as_ref();
+        let account = accounts.map(|accounts| {
+            let model = call.and_then(Call::model);
+            accounts.of(Feature::of(call), model, Instant::now)
+        });
+        let sent_before = call.map_or(0, Call::sent);
         Self {
             service,
             kept,
-            subject,
             progress,
             account,
             sent_before,
@@ -85,6 +56,20 @@ impl<S, B> Session<S, B> {
             token: None,
             shared,
         }
+    }
+
+    fn feature(&self) -> &Feature {
+        Feature::of(self.kept.call())
+    }
+
+    /// Empty: no Messages call.
+    fn model(&self) -> &str {
+        let model = self.kept.call().and_then(Call::model);
+        model.map(AsRef::as_ref).unwrap_or_default()
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        self.kept.call().and_then(Call::deadline)
     }
 
     /// An attempt has ended, with this failure or without. The instant of the next one, if there is one.
@@ -96,8 +81,8 @@ impl<S, B> Session<S, B> {
         self.settle(failure, now);
         let failure = failure?;
         let room = Room {
-            models_left: self.subject.models_left,
-            time_left: self.subject.deadline.map(|deadline| deadline.left(now)),
+            models_left: self.kept.call().map_or(0, Call::models_left),
+            time_left: self.deadline().map(|deadline| deadline.left(now)),
         };
         let shared = &self.shared;
         let decision = shared
@@ -126,8 +111,8 @@ impl<S, B> Session<S, B> {
                 }
                 self.progress.next_attempt();
                 shared.observers.tell(&Event::Retrying {
-                    feature: &self.subject.feature,
-                    model: self.subject.model(),
+                    feature: self.feature(),
+                    model: self.model(),
                     attempt: u32::from(self.progress.attempt()),
                     wait,
                     kind: failure.kind,
@@ -171,8 +156,8 @@ impl<S, B> Session<S, B> {
 
     fn tell_not_retried(&self, kind: FailureKind, reason: NotRetried) {
         self.shared.observers.tell(&Event::NotRetried {
-            feature: &self.subject.feature,
-            model: self.subject.model(),
+            feature: self.feature(),
+            model: self.model(),
             kind,
             reason,
         });
