@@ -8,7 +8,7 @@ use super::{
 use crate::{
     cache::{CacheKey, CacheQuery, CachedAnswer, Lookup, ResponseCache},
     call::{Call, Deadline, Feature},
-    classify::{End, Verdict},
+    classify::Verdict,
     claude::headers,
 };
 use bytes::Bytes;
@@ -99,9 +99,8 @@ impl Plan {
         let form = keepable.then(|| Form::of(response.headers())).flatten();
         let tee = form.map(|form| {
             let end = match verdict {
-                Verdict::Committed(end) => end,
-                // Whole by its verdict; how far the caller read it is told by the body alone.
-                _ => End::untold(),
+                Verdict::Committed(end) => Some(end),
+                _ => None,
             };
             let bytes = usize::try_from(response.body().size_hint().lower());
             Tee::new(self, form, end, bytes.unwrap_or(MAX_BYTES))

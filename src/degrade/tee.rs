@@ -9,15 +9,10 @@ use crate::{
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use memchr::memmem;
-use std::{fmt, mem, sync::LazyLock};
+use std::{fmt, mem};
 
 /// The longest answer that is kept, as it is sent.
 pub(super) const MAX_BYTES: usize = 256 << 10;
-
-/// How an answer that may be kept says that it ended. Made once, for it allocates.
-static END_TURN: LazyLock<memmem::Finder<'static>> =
-    LazyLock::new(|| memmem::Finder::new(b"\"end_turn\""));
 
 /// What an answer is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +35,8 @@ impl Form {
 pub(super) struct Tee {
     plan: Plan,
     form: Form,
-    end: End,
+    /// `None`: whole by its verdict.
+    end: Option<End>,
     held: Vec<u8>,
     /// The body came to its end.
     ended: bool,
@@ -48,7 +44,7 @@ pub(super) struct Tee {
 
 impl Tee {
     /// For an answer of `bytes` at least.
-    pub(super) fn new(plan: Plan, form: Form, end: End, bytes: usize) -> Self {
+    pub(super) fn new(plan: Plan, form: Form, end: Option<End>, bytes: usize) -> Self {
         Self {
             plan,
             form,
@@ -74,12 +70,20 @@ impl Tee {
         self.ended = true;
     }
 
+    /// How the answer ended, by the word of a layer further in that has read it; `None`: nobody's.
+    fn told(&self) -> Option<Ended> {
+        match &self.end {
+            Some(end) => end.get(),
+            // How far the caller read it is told by the body alone.
+            None => self.ended.then_some(Ended::Complete),
+        }
+    }
+
     /// Callers stop reading after `message_stop`: an answer that was dropped then came whole too.
     fn is_whole(&self) -> bool {
-        match self.end.get() {
-            Some(Ended::Complete) => true,
-            Some(Ended::Failed(_)) => false,
-            // Nobody further in watches this one; what is not whole will not parse.
+        match self.told() {
+            Some(ended) => ended == Ended::Complete,
+            // What is not whole will not parse.
             None => self.ended,
         }
     }
@@ -91,11 +95,15 @@ impl Tee {
             Form::Json => sent.into_boxed_slice().into(),
             Form::Events => {
                 // What ended otherwise, as a call of tools does, is not worth the parse.
-                END_TURN.find(&sent)?;
+                reply::ended_turn(&sent)?;
                 Bytes::copy_from_slice(&reply::message_from_sse(&sent)?)
             }
         };
-        reply::cacheable(&message).then_some(message)
+        let keep = match self.told() {
+            Some(_) => reply::worth_keeping(&message),
+            None => reply::cacheable(&message),
+        };
+        keep.then_some(message)
     }
 }
 

@@ -44,7 +44,7 @@ fn tee(form: Form, end: &End, puts: &Arc<Puts>) -> Tee {
     let mut request = Request::new(ReplayBody::from("{}"));
     request.extensions_mut().insert(Call::new(Some("m".into())));
     let plan = Plan::of(Arc::new(settings), &request);
-    Tee::new(plan, form, end.clone(), 0)
+    Tee::new(plan, form, Some(end.clone()), 0)
 }
 
 const MESSAGE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#;
@@ -102,6 +102,18 @@ async fn a_body_that_says_its_end_with_its_last_frame_is_kept_at_once() {
     body.frame().await.unwrap().unwrap();
     assert_eq!(puts.len(), 1);
     assert_eq!(puts.0.lock().unwrap()[0], CachedAnswer::new(MESSAGE));
+}
+
+#[test]
+fn an_answer_that_nobody_has_read_further_in_is_kept_only_if_it_parses() {
+    let puts = Arc::new(Puts::default());
+    let cut = MESSAGE.len() - 3;
+    for (sent, kept) in [(&MESSAGE[..cut], 0), (MESSAGE, 1)] {
+        let mut tee = tee(Form::Json, &End::new(), &puts);
+        assert!(tee.push(sent.as_bytes()));
+        tee.finish();
+        assert_eq!(puts.len(), kept);
+    }
 }
 
 #[test]

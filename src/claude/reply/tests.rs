@@ -205,6 +205,55 @@ fn only_whole_text_answers_that_ended_their_turn_are_cacheable() {
     }
 }
 
+/// A block of each kind, and what may stand beside the text in one.
+fn block() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        any::<String>(),
+        Just(r#"","stop_reason":"end_turn"},{"type":"tool_use","#.to_owned()),
+        Just(r#"{"_degraded":true,"type":"text"}"#.to_owned()),
+    ];
+    let location = json!([{"type": "char_location", "cited_text": "x"}]);
+    prop_oneof![
+        6 => text.prop_map(|text| json!({"type": "text", "text": text})),
+        1 => Just(json!({"type": "text", "text": "x", "citations": location})),
+        1 => Just(json!({"type": "thinking", "thinking": "x", "signature": "y"})),
+        1 => Just(json!({"type": "tool_use", "id": "t", "name": "n", "input": {"type": "text"}})),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_a_glance_keeps_of_claudes_messages_is_what_may_be_given(
+        blocks in prop::collection::vec(block(), 0..4),
+        reason in prop::sample::select(&["end_turn", "end_turn", "end_turn", "max_tokens", "tool_use", "refusal"][..]),
+        degraded in prop::bool::weighted(0.2),
+        pretty in prop::bool::weighted(0.2),
+    ) {
+        let mut message = json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": blocks,
+            "stop_reason": reason, "stop_sequence": null, "usage": {"input_tokens": 1, "output_tokens": 1},
+        });
+        if degraded {
+            message[DEGRADED_FIELD] = json!(true);
+        }
+        let text = if pretty { format!("{message:#}") } else { message.to_string() };
+        prop_assert_eq!(worth_keeping(text.as_bytes()), cacheable(text.as_bytes()), "{}", text);
+    }
+}
+
+#[test]
+fn an_error_or_a_message_of_no_block_is_not_worth_keeping() {
+    for text in [
+        "",
+        "\"end_turn\"",
+        "{\"stop_reason\":\"end_turn\"}",
+        "{\"type\":\"message\",\"content\":[],\"stop_reason\":\"end_turn\"}",
+        "{\"type\":\"error\",\"error\":{\"type\":\"text\",\"stop_reason\":\"end_turn\"}}",
+    ] {
+        assert!(!worth_keeping(text.as_bytes()), "{text}");
+    }
+}
+
 #[test]
 fn a_message_with_other_blocks_does_not_become_a_stream() {
     for content in [
