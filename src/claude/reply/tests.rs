@@ -117,6 +117,45 @@ fn a_stream_becomes_the_message_that_the_json_would_have_been() {
 }
 
 #[test]
+fn text_is_read_the_same_in_whatever_form_its_event_comes() {
+    let with = |delta: &str| {
+        let stream = String::from_utf8(message_sse(&CANNED).to_vec()).unwrap();
+        let (before, rest) = stream.split_once("event: content_block_delta\n").unwrap();
+        let (_, after) = rest.split_once("\n\n").unwrap();
+        let event = format!("event: content_block_delta\n{delta}\n\n");
+        message_from_sse(format!("{before}{event}{event}{after}").as_bytes())
+            .map(|message| value(&message)["content"][0]["text"].clone())
+    };
+    let usual = r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\u00e9\n{\"é"}}"#;
+    for form in [
+        usual.to_owned(),
+        usual.replace("data: ", "data:"),
+        usual.replace("}}", "}            }  "),
+        usual.replace(':', ": ").replace("data:  ", "data:"),
+        usual.replace("0,", "0,\ndata:"),
+        usual.replace("}}", ",\"more\":{}},\"x\":1}"),
+        usual.replace("\"type\":\"content_block_delta\",", ""),
+        usual.replace("\\u00e9", "é"),
+    ] {
+        assert_eq!(with(&form), Some(json!("aé\n{\"éaé\n{\"é")), "{form}");
+    }
+    for form in [
+        usual.replace(":0", ":1"),
+        usual.replace(":0", ":00"),
+        usual.replace(":0", ":+0"),
+        usual.replace("\\n", "\\x"),
+        usual.replace("\\n", "\u{1}"),
+        usual.replace("é\"}}", "é\"}"),
+        usual.replace("é\"}}", "é}}"),
+        usual.replace("é\"}}", "é\"\"}}"),
+        usual.replace("text_delta", "thinking_delta"),
+        usual.replace("\"text\":\"", "\"text\":7,\"x\":\""),
+    ] {
+        assert_eq!(with(&form), None, "{form}");
+    }
+}
+
+#[test]
 fn a_stream_that_is_cut_anywhere_before_its_end_is_no_message() {
     let stream = message_sse(&CANNED);
     for cut in 0..stream.len() {
