@@ -1,12 +1,11 @@
 //! Answers in the memory of this process.
 
-use super::{CacheKey, CacheQuery, CachedAnswer, Lookup, ResponseCache};
-use moka::{policy::EvictionPolicy, sync::Cache};
-use std::{fmt, num::NonZeroU64, time::Duration};
+use super::{
+    CacheQuery, CachedAnswer, Lookup, ResponseCache,
+    shards::{Entry, Shards},
+};
+use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
 use tokio::time::Instant;
-
-/// What an entry costs beside its answer: the key, and what the cache needs to find and order it.
-const OVERHEAD: usize = 256;
 
 /// A [`ResponseCache`] in memory, bounded in bytes and time; the least recently used answers go first.
 ///
@@ -18,26 +17,24 @@ const OVERHEAD: usize = 256;
 ///
 /// # What a put costs
 ///
-/// The eviction of what no longer fits, on the task that puts: some microseconds, which is little at the end of an answer,
-/// and keeps the bound true. An answer whose time is up is never given again, but makes room only when its place is needed
-/// or it is asked for: thousands that expire at once would otherwise be freed at once, in a put that stops its thread for
-/// as long as that takes.
+/// Well under a microsecond, and as much again for each answer that no longer fits and is freed on the task that puts: one,
+/// where answers are alike. Now and then some microseconds more, when the table of a shard grows. The bound is true at any
+/// time. An answer whose time is up is never given again, but makes room
+/// only when its place is needed or it is asked for: thousands that expire at once would otherwise be freed at once, in a
+/// put that stops its thread for as long as that takes.
+///
+/// A large store is made of shards, each with its part of the bytes and an order of its own: one shard for every 16 of the
+/// largest answers that fit in, which is 16 with the defaults.
 ///
 /// # Clone
 ///
 /// A clone shares the answers. Settings are made before: each `with_*` starts with an empty store.
 #[derive(Clone)]
 pub struct MemoryCache {
-    entries: Cache<CacheKey, Entry>,
+    entries: Arc<Shards>,
     max_bytes: NonZeroU64,
     max_entry_bytes: u32,
     ttl: Duration,
-}
-
-#[derive(Clone)]
-struct Entry {
-    answer: CachedAnswer,
-    stored_at: Instant,
 }
 
 impl MemoryCache {
@@ -50,54 +47,56 @@ impl MemoryCache {
 
     /// An empty store with the defaults.
     pub fn new() -> Self {
-        let (max_bytes, ttl) = (Self::DEFAULT_MAX_BYTES, Self::DEFAULT_TTL);
+        Self::of(
+            Self::DEFAULT_MAX_BYTES,
+            Self::DEFAULT_MAX_ENTRY_BYTES,
+            Self::DEFAULT_TTL,
+        )
+    }
+
+    fn of(max_bytes: NonZeroU64, max_entry_bytes: u32, ttl: Duration) -> Self {
         Self {
-            entries: entries(max_bytes),
+            entries: Arc::new(Shards::new(max_bytes.get(), max_entry_bytes.into())),
             max_bytes,
-            max_entry_bytes: Self::DEFAULT_MAX_ENTRY_BYTES,
+            max_entry_bytes,
             ttl,
         }
     }
 
     /// The most that all answers may weigh together, in bytes, 256 for each counted on top. Default 64 MiB.
     #[must_use]
-    pub fn with_max_bytes(mut self, max_bytes: NonZeroU64) -> Self {
-        self.max_bytes = max_bytes;
-        self.entries = entries(self.max_bytes);
-        self
+    pub fn with_max_bytes(self, max_bytes: NonZeroU64) -> Self {
+        Self::of(max_bytes, self.max_entry_bytes, self.ttl)
     }
 
     /// The most that one answer may weigh, in bytes; larger ones are not kept. Default 256 KiB, which is also the most
     /// that [`DegradeLayer`](crate::degrade::DegradeLayer) offers.
     #[must_use]
-    pub fn with_max_entry_bytes(mut self, max_entry_bytes: u32) -> Self {
-        self.max_entry_bytes = max_entry_bytes;
-        self
+    pub fn with_max_entry_bytes(self, max_entry_bytes: u32) -> Self {
+        Self::of(self.max_bytes, max_entry_bytes, self.ttl)
     }
 
     /// How long an answer may be given again. Default 1 h. Zero keeps nothing.
     #[must_use]
-    pub fn with_ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
-        self.entries = entries(self.max_bytes);
-        self
+    pub fn with_ttl(self, ttl: Duration) -> Self {
+        Self::of(self.max_bytes, self.max_entry_bytes, ttl)
     }
 
     /// With the answers of another store: the same store, where its bounds are the same, else a copy of what they let in.
     /// An answer is as old as it was.
     pub(crate) fn adopt(mut self, old: &Self) -> Self {
-        if (self.max_bytes, self.ttl) == (old.max_bytes, old.ttl) {
+        let bounds = |of: &Self| (of.max_bytes, of.max_entry_bytes, of.ttl);
+        if bounds(&self) == bounds(old) {
             self.entries = old.entries.clone();
             return self;
         }
         let now = Instant::now();
-        for (key, entry) in &old.entries {
+        old.entries.for_each(|key, entry| {
             let age = now.saturating_duration_since(entry.stored_at);
             if self.takes(&entry.answer) && age < self.ttl {
-                self.entries.insert(*key, entry);
+                self.entries.put(*key, entry.clone());
             }
-        }
-        self.entries.run_pending_tasks();
+        });
         self
     }
 
@@ -107,8 +106,7 @@ impl MemoryCache {
 
     /// How many answers are kept now, those included whose time is up and whose place was not needed yet.
     pub fn len(&self) -> u64 {
-        self.entries.run_pending_tasks();
-        self.entries.entry_count()
+        self.entries.len()
     }
 
     /// Whether none is kept now.
@@ -118,29 +116,14 @@ impl MemoryCache {
 
     /// What these answers weigh together, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.entries.run_pending_tasks();
-        self.entries.weighted_size()
+        self.entries.bytes()
     }
 
     /// Forgets all answers, say because they were wrong. Frees them here, which takes some microseconds for each, and not in
     /// the next put.
     pub fn clear(&self) {
-        self.entries.invalidate_all();
-        self.entries.run_pending_tasks();
+        self.entries.clear();
     }
-}
-
-fn entries(max_bytes: NonZeroU64) -> Cache<CacheKey, Entry> {
-    Cache::builder()
-        .max_capacity(max_bytes.get())
-        .weigher(|_, entry: &Entry| {
-            let bytes = entry.answer.body.len().saturating_add(OVERHEAD);
-            u32::try_from(bytes).unwrap_or(u32::MAX)
-        })
-        // Not told the TTL, which `get` sees to: it would free all that has expired in one go, on somebody's thread.
-        // Answers are read in an outage only, so how often one was read says nothing of its worth.
-        .eviction_policy(EvictionPolicy::lru())
-        .build()
 }
 
 impl Default for MemoryCache {
@@ -156,7 +139,7 @@ impl ResponseCache for MemoryCache {
             let age = Instant::now().saturating_duration_since(entry.stored_at);
             let lives = age < self.ttl;
             if !lives {
-                self.entries.invalidate(&query.key);
+                self.entries.remove(&query.key);
             }
             lives.then(|| entry.answer.with_age(age))
         });
@@ -168,9 +151,7 @@ impl ResponseCache for MemoryCache {
             return;
         }
         let stored_at = Instant::now();
-        self.entries.insert(query.key, Entry { answer, stored_at });
-        // Evicts now: left to itself the cache may hold some hundred entries too many for a while.
-        self.entries.run_pending_tasks();
+        self.entries.put(query.key, Entry { answer, stored_at });
     }
 }
 

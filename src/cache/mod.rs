@@ -45,6 +45,8 @@ mod canonical;
 mod key;
 #[cfg(feature = "cache")]
 mod memory;
+#[cfg(feature = "cache")]
+mod shards;
 mod store;
 
 pub use key::CacheKey;

@@ -6,7 +6,8 @@ use crate::claude::{
     headers,
 };
 use http::{HeaderMap, StatusCode, response};
-use std::{error::Error, fmt::Debug, time::SystemTime};
+use memchr::memmem::Finder;
+use std::{error::Error, fmt::Debug, sync::LazyLock, time::SystemTime};
 
 /// Judges answers. Object-safe: give your own as an `Arc<dyn Classify>` to
 /// [`CommitLayer`](crate::commit::CommitLayer) or to the builder, and ask [`ClaudeClassifier`] for what you do not
@@ -73,6 +74,9 @@ pub trait Classify: Debug + Send + Sync {
 #[non_exhaustive]
 pub struct ClaudeClassifier;
 
+/// What an error's envelope has in it. Made once, for every good answer is searched for it.
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+
 impl ClaudeClassifier {
     pub(crate) fn head_of(status: StatusCode, headers: &HeaderMap) -> Verdict {
         if status.is_success() {
@@ -94,7 +98,7 @@ impl Classify for ClaudeClassifier {
         if head.status.is_success() {
             // Only the documented envelope: any other object may well be an answer. Within a string its word would stand
             // between escaped quotes, so that an answer is almost never parsed.
-            let may_be_error = memchr::memmem::find(start, b"\"error\"").is_some();
+            let may_be_error = ERROR.find(start).is_some();
             let body = may_be_error.then(|| ErrorBody::parse(start)).flatten();
             return match body.filter(ErrorBody::is_documented) {
                 Some(body) => Verdict::Failed(failure(head.status, &head.headers, Some(&body))),

@@ -21,11 +21,21 @@ impl Verdict {
     /// head, an error is the [`Failure`] within it.
     pub fn of<B>(result: &Result<Response<B>, BoxError>) -> Self {
         match result {
-            Ok(response) => match response.extensions().get::<Self>() {
-                Some(verdict) => verdict.clone(),
-                None => ClaudeClassifier::head_of(response.status(), response.headers()),
-            },
-            Err(error) => Self::Failed(ClaudeClassifier.error(&**error)),
+            Ok(response) => Self::of_answer(response),
+            Err(error) => Self::Failed(Self::of_error(error)),
+        }
+    }
+
+    /// The same for the error of a service.
+    pub(crate) fn of_error(error: &BoxError) -> Failure {
+        ClaudeClassifier.error(&**error)
+    }
+
+    /// The same for an answer.
+    pub(crate) fn of_answer<B>(response: &Response<B>) -> Self {
+        match response.extensions().get::<Self>() {
+            Some(verdict) => verdict.clone(),
+            None => ClaudeClassifier::head_of(response.status(), response.headers()),
         }
     }
 

@@ -22,6 +22,7 @@ mod convert;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::cacheable::{ended_turn, worth_keeping};
 pub use self::{
     cacheable::cacheable,
     convert::{message_from_sse, sse_from_message},

@@ -77,14 +77,28 @@ where
         loop {
             match state.as_mut().project() {
                 StateProj::Called { call, plan } => {
-                    let result = ready!(call.poll(cx)).map_err(Into::into);
+                    let result = ready!(call.poll(cx));
                     let Some(plan) = plan.take() else {
-                        return Poll::Ready(untouched(result));
+                        return Poll::Ready(untouched(result.map_err(Into::into)));
                     };
-                    let failed = match judge(plan, result) {
-                        Judged::Answered(answered) => return Poll::Ready(answered),
-                        Judged::Failed(failed) => failed,
+                    let failed = match result {
+                        // Judged where it lies: answers are large to move about.
+                        Ok(response) => match Verdict::of_answer(&response) {
+                            Verdict::Failed(failure) => Failed::new(plan, failure, Ok(response)),
+                            verdict => return Poll::Ready(Ok(plan.keep(response, verdict))),
+                        },
+                        Err(error) => {
+                            let error = error.into();
+                            // Ours, but no failure of a call: the caller sent too much.
+                            if answer::body_too_large(&*error).is_some() {
+                                return Poll::Ready(Err(error));
+                            }
+                            Failed::new(plan, Verdict::of_error(&error), Err(error))
+                        }
                     };
+                    if !failed.failure.warrants_degrade() {
+                        return Poll::Ready(failed.itself());
+                    }
                     let asked = match failed.plan.look_up() {
                         None => return Poll::Ready(Ok(failed.without_cache())),
                         Some(Lookup::Ready(found)) => {
@@ -111,45 +125,29 @@ where
     }
 }
 
-/// What a result is to this layer.
-enum Judged<RB> {
-    /// What the caller gets.
-    Answered(Answered<RB>),
-    /// What something may stand in for.
-    Failed(Failed<RB>),
-}
-
-fn judge<RB>(plan: Plan, result: Result<Response<RB>, BoxError>) -> Judged<RB>
-where
-    RB: Body<Data = Bytes>,
-{
-    // Ours, but no failure of a call: the caller sent too much.
-    let too_large = matches!(&result, Err(error) if answer::body_too_large(&**error).is_some());
-    if too_large {
-        return Judged::Answered(untouched(result));
-    }
-    let verdict = Verdict::of(&result);
-    Judged::Answered(match (verdict, result) {
-        (Verdict::Failed(failure), result) if failure.warrants_degrade() => {
-            return Judged::Failed(Failed {
-                plan,
-                failure,
-                result,
-            });
-        }
-        (Verdict::Failed(failure), Err(_)) if failure.kind != FailureKind::Cancelled => {
-            Ok(stand_in::refusal(&plan, &failure))
-        }
-        (Verdict::Failed(_), result) | (_, result @ Err(_)) => untouched(result),
-        (verdict, Ok(response)) => Ok(plan.keep(response, verdict)),
-    })
-}
-
 fn untouched<RB>(result: Result<Response<RB>, BoxError>) -> Answered<RB> {
     result.map(|response| response.map(|body| DegradeBody::inner(body, None)))
 }
 
 impl<RB> Failed<RB> {
+    fn new(plan: Plan, failure: Failure, result: Result<Response<RB>, BoxError>) -> Self {
+        Self {
+            plan,
+            failure,
+            result,
+        }
+    }
+
+    /// What nothing may stand in for: the answer there is, or one that says what there is none for.
+    fn itself(self) -> Answered<RB> {
+        match self.result {
+            Err(_) if self.failure.kind != FailureKind::Cancelled => {
+                Ok(stand_in::refusal(&self.plan, &self.failure))
+            }
+            result => untouched(result),
+        }
+    }
+
     /// The answer, with what the cache has said.
     fn with(self, found: Option<&CachedAnswer>) -> Response<DegradeBody<RB>> {
         let cached = found.and_then(|found| stand_in::cached(&self.plan, &self.failure, found));
@@ -157,7 +155,7 @@ impl<RB> Failed<RB> {
     }
 
     fn without_cache(self) -> Response<DegradeBody<RB>> {
-        match self.plan.policy.message() {
+        match self.plan.policy().message() {
             Some(text) => stand_in::canned(&self.plan, &self.failure, text),
             None => stand_in::error(&self.plan, &self.failure, self.result),
         }

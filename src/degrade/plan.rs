@@ -6,9 +6,9 @@ use super::{
     tee::{Form, MAX_BYTES, Tee},
 };
 use crate::{
-    cache::{CacheQuery, Lookup},
+    cache::{CacheKey, CacheQuery, CachedAnswer, Lookup, ResponseCache},
     call::{Call, Deadline, Feature},
-    classify::{End, Verdict},
+    classify::Verdict,
     claude::headers,
 };
 use bytes::Bytes;
@@ -23,11 +23,12 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) settings: Arc<Settings>,
-    pub(super) policy: DegradePolicy,
     pub(super) call: Option<Call>,
     pub(super) stream: bool,
-    /// The request to a cache, if this call has one.
-    query: Option<CacheQuery>,
+    /// A program reads the answer.
+    exact: bool,
+    /// What answers to this call are kept by, if they are.
+    key: Option<CacheKey>,
 }
 
 impl Plan {
@@ -36,26 +37,44 @@ impl Plan {
         // What is no Messages call, and what only counts, is answered to a program.
         let exact = call.is_some_and(|call| call.exact_output() || call.model().is_none())
             || request.uri().path().ends_with("/count_tokens");
-        let feature = call.map_or(Feature::DEFAULT, |call| call.feature().as_str());
-        let policy = settings.policy(feature, exact);
-        let query = match call {
-            Some(call) if policy.cached() && settings.cache.is_some() => query_of(call, request),
-            _ => None,
-        };
         let stream = call.map_or_else(|| accepts_events(request), Call::stream);
-        Self {
-            policy,
-            stream,
-            query,
-            call: call.cloned(),
+        let mut plan = Self {
             settings,
+            call: call.cloned(),
+            stream,
+            exact,
+            key: None,
+        };
+        if plan.settings.cache.is_some() && plan.policy().cached() {
+            plan.key = call.and_then(|call| key_of(call, request));
         }
+        plan
+    }
+
+    pub(super) fn policy(&self) -> &DegradePolicy {
+        let feature = self.call.as_ref().map(|call| call.feature().as_str());
+        let feature = feature.unwrap_or(Feature::DEFAULT);
+        self.settings.policy(feature, self.exact)
     }
 
     /// What the cache says; `None` if this call has none. A store that panics has nothing.
     pub(super) fn look_up(&self) -> Option<Lookup> {
-        let (cache, query) = self.settings.cache.as_ref().zip(self.query.as_ref())?;
-        caught(|| cache.get(query))
+        let (cache, query) = self.query()?;
+        caught(|| cache.get(&query))
+    }
+
+    /// Puts an answer to this call into its cache. A store that panics must not take the caller's answer with it.
+    pub(super) fn put(&self, message: Bytes) {
+        if let Some((cache, query)) = self.query() {
+            let _ = caught(|| cache.put(&query, CachedAnswer::new(message)));
+        }
+    }
+
+    fn query(&self) -> Option<(&dyn ResponseCache, CacheQuery)> {
+        let cache = self.settings.cache.as_deref()?;
+        let call = self.call.as_ref()?;
+        let query = CacheQuery::new(self.key?, call.tenant(), call.feature().clone());
+        Some((cache, query))
     }
 
     /// Until when a lookup may take.
@@ -76,17 +95,16 @@ impl Plan {
     where
         RB: Body<Data = Bytes>,
     {
-        let tee = match (&self.settings.cache, self.query) {
-            (Some(cache), Some(query)) if is_keepable(&response) => {
-                let end = match verdict {
-                    Verdict::Committed(end) => end,
-                    // Whole by its verdict; how far the caller read it is told by the body alone.
-                    _ => End::new(),
-                };
-                Form::of(response.headers()).map(|form| Tee::new(form, end, cache.clone(), query))
-            }
-            _ => None,
-        };
+        let keepable = self.key.is_some() && is_keepable(&response);
+        let form = keepable.then(|| Form::of(response.headers())).flatten();
+        let tee = form.map(|form| {
+            let end = match verdict {
+                Verdict::Committed(end) => Some(end),
+                _ => None,
+            };
+            let bytes = usize::try_from(response.body().size_hint().lower());
+            Tee::new(self, form, end, bytes.unwrap_or(MAX_BYTES))
+        });
         response.map(|body| DegradeBody::inner(body, tee))
     }
 }
@@ -100,14 +118,13 @@ fn is_keepable<RB: Body>(response: &Response<RB>) -> bool {
 }
 
 #[cfg(feature = "cache")]
-fn query_of<B: 'static>(call: &Call, request: &Request<B>) -> Option<CacheQuery> {
+fn key_of<B: 'static>(call: &Call, request: &Request<B>) -> Option<CacheKey> {
     let body = (request.body() as &dyn std::any::Any).downcast_ref()?;
-    let key = crate::cache::key_of(call, request.uri(), request.headers(), body)?;
-    Some(CacheQuery::new(key, call.tenant(), call.feature().clone()))
+    crate::cache::key_of(call, request.uri(), request.headers(), body)
 }
 
 #[cfg(not(feature = "cache"))]
-fn query_of<B>(_: &Call, _: &Request<B>) -> Option<CacheQuery> {
+fn key_of<B>(_: &Call, _: &Request<B>) -> Option<CacheKey> {
     None
 }
 

@@ -3,7 +3,7 @@
 #[cfg(feature = "cache")]
 use crate::cache::MemoryCache;
 use crate::{cache::ResponseCache, call::Feature, error::BuildError, event::Observers};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What stands in for the answers of a feature. See the [module docs](super).
 ///
@@ -77,7 +77,7 @@ const BACKGROUND: &str = "background_jobs";
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) default: DegradePolicy,
-    pub(super) features: HashMap<Feature, DegradePolicy>,
+    pub(super) features: BTreeMap<Feature, DegradePolicy>,
     pub(super) cache: Option<Arc<dyn ResponseCache>>,
     /// The same store, where it is one whose answers can be handed on.
     #[cfg(feature = "cache")]
@@ -91,7 +91,7 @@ impl Settings {
     pub(super) fn new() -> Self {
         let settings = Self {
             default: DegradePolicy::default(),
-            features: HashMap::from([(Feature::new(BACKGROUND), DegradePolicy::error())]),
+            features: BTreeMap::from([(Feature::new(BACKGROUND), DegradePolicy::error())]),
             cache: None,
             #[cfg(feature = "cache")]
             memory: None,
@@ -115,11 +115,12 @@ impl Settings {
     }
 
     /// The policy for a call of this feature; `exact`, if a program reads the answer.
-    pub(super) fn policy(&self, feature: &str, exact: bool) -> DegradePolicy {
+    pub(super) fn policy(&self, feature: &str, exact: bool) -> &DegradePolicy {
+        static EXACT: DegradePolicy = DegradePolicy::error();
         if exact {
-            return DegradePolicy::error();
+            return &EXACT;
         }
-        self.features.get(feature).unwrap_or(&self.default).clone()
+        self.features.get(feature).unwrap_or(&self.default)
     }
 
     pub(super) fn check(&self) -> Result<(), BuildError> {

@@ -1,28 +1,18 @@
-//! The copy of a good answer for the cache: references to the bytes as they pass, and one copy at the end.
+//! The copy of a good answer for the cache, made as its bytes pass.
+//!
+//! A copy, for a reference would keep the buffer from being read into again, and pin all of it for what is kept of it.
 
-use super::plan::caught;
+use super::plan::Plan;
 use crate::{
-    cache::{CacheQuery, CachedAnswer, ResponseCache},
     classify::{End, Ended},
     claude::{headers, reply},
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use memchr::memmem;
-use std::{
-    fmt,
-    sync::{Arc, LazyLock},
-};
+use std::{fmt, mem};
 
 /// The longest answer that is kept, as it is sent.
 pub(super) const MAX_BYTES: usize = 256 << 10;
-
-/// The most pieces of one that are held: each costs the reference to it, and may pin the buffer it was read into.
-const MAX_PIECES: usize = 4096;
-
-/// How an answer that may be kept says that it ended. Made once, for it allocates.
-static END_TURN: LazyLock<memmem::Finder<'static>> =
-    LazyLock::new(|| memmem::Finder::new(b"\"end_turn\""));
 
 /// What an answer is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,43 +33,36 @@ impl Form {
 
 /// Holds an answer until its end, and then, if it came whole, puts it into the cache.
 pub(super) struct Tee {
+    plan: Plan,
     form: Form,
-    end: End,
-    cache: Arc<dyn ResponseCache>,
-    query: CacheQuery,
-    pieces: Vec<Bytes>,
-    bytes: usize,
+    /// `None`: whole by its verdict.
+    end: Option<End>,
+    held: Vec<u8>,
     /// The body came to its end.
     ended: bool,
 }
 
 impl Tee {
-    pub(super) fn new(
-        form: Form,
-        end: End,
-        cache: Arc<dyn ResponseCache>,
-        query: CacheQuery,
-    ) -> Self {
+    /// For an answer of `bytes` at least.
+    pub(super) fn new(plan: Plan, form: Form, end: Option<End>, bytes: usize) -> Self {
         Self {
+            plan,
             form,
             end,
-            cache,
-            query,
-            pieces: Vec::new(),
-            bytes: 0,
+            held: Vec::with_capacity(bytes.min(MAX_BYTES)),
             ended: false,
         }
     }
 
     /// Takes the next piece. False: the answer is too large to be kept, and what was held is let go.
-    pub(super) fn push(&mut self, piece: &Bytes) -> bool {
-        self.bytes = self.bytes.saturating_add(piece.len());
-        if self.bytes > MAX_BYTES || self.pieces.len() == MAX_PIECES {
-            self.pieces = Vec::new();
-            return false;
+    pub(super) fn push(&mut self, piece: &[u8]) -> bool {
+        let fits = piece.len() <= MAX_BYTES - self.held.len();
+        if fits {
+            self.held.extend_from_slice(piece);
+        } else {
+            self.held = Vec::new();
         }
-        self.pieces.push(piece.clone());
-        true
+        fits
     }
 
     /// The body is at its end.
@@ -87,37 +70,50 @@ impl Tee {
         self.ended = true;
     }
 
+    /// How the answer ended, by the word of a layer further in that has read it; `None`: nobody's.
+    fn told(&self) -> Option<Ended> {
+        match &self.end {
+            Some(end) => end.get(),
+            // How far the caller read it is told by the body alone.
+            None => self.ended.then_some(Ended::Complete),
+        }
+    }
+
     /// Callers stop reading after `message_stop`: an answer that was dropped then came whole too.
     fn is_whole(&self) -> bool {
-        match self.end.get() {
-            Some(Ended::Complete) => true,
-            Some(Ended::Failed(_)) => false,
-            // Nobody further in watches this one; what is not whole will not parse.
+        match self.told() {
+            Some(ended) => ended == Ended::Complete,
+            // What is not whole will not parse.
             None => self.ended,
         }
     }
 
     /// The message, in an allocation of its own.
-    fn message(&self) -> Option<Bytes> {
-        let sent = self.pieces.concat();
-        // What ended otherwise, as a call of tools does, is not worth the parse.
-        END_TURN.find(&sent)?;
+    fn message(&mut self) -> Option<Bytes> {
+        let sent = mem::take(&mut self.held);
         let message = match self.form {
-            Form::Json => Bytes::from(sent),
-            Form::Events => Bytes::copy_from_slice(&reply::message_from_sse(&sent)?),
+            Form::Json => sent.into_boxed_slice().into(),
+            Form::Events => {
+                // What ended otherwise, as a call of tools does, is not worth the parse.
+                reply::ended_turn(&sent)?;
+                Bytes::copy_from_slice(&reply::message_from_sse(&sent)?)
+            }
         };
-        reply::cacheable(&message).then_some(message)
+        let keep = match self.told() {
+            Some(_) => reply::worth_keeping(&message),
+            None => reply::cacheable(&message),
+        };
+        keep.then_some(message)
     }
 }
 
 impl Drop for Tee {
     fn drop(&mut self) {
-        if self.pieces.is_empty() || !self.is_whole() {
+        if self.held.is_empty() || !self.is_whole() {
             return;
         }
         if let Some(message) = self.message() {
-            // A store that panics must not take the caller's answer with it.
-            let _ = caught(|| self.cache.put(&self.query, CachedAnswer::new(message)));
+            self.plan.put(message);
         }
     }
 }
@@ -126,7 +122,7 @@ impl fmt::Debug for Tee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tee")
             .field("form", &self.form)
-            .field("bytes", &self.bytes)
+            .field("bytes", &self.held.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,15 @@
 //! What only the crate itself can bring about.
 
-use super::{body::DegradeBody, policy::DegradePolicy, tee::*, *};
+use super::{
+    body::DegradeBody,
+    plan::Plan,
+    policy::{DegradePolicy, Settings},
+    tee::*,
+    *,
+};
 use crate::{
     BodyTooLarge, BoxError, Call, Failure, FailureKind, ReplayBody,
-    cache::{CacheKey, CacheQuery, CachedAnswer, Lookup, ResponseCache},
+    cache::{CacheQuery, CachedAnswer, Lookup, ResponseCache},
     classify::{End, Ended},
 };
 use bytes::Bytes;
@@ -33,9 +39,12 @@ impl Puts {
 }
 
 fn tee(form: Form, end: &End, puts: &Arc<Puts>) -> Tee {
-    let key = CacheKey::from_bytes([0; 32]);
-    let query = CacheQuery::new(key, crate::Tenant::default(), crate::Feature::default());
-    Tee::new(form, end.clone(), puts.clone(), query)
+    let mut settings = Settings::new();
+    settings.cache = Some(puts.clone());
+    let mut request = Request::new(ReplayBody::from("{}"));
+    request.extensions_mut().insert(Call::new(Some("m".into())));
+    let plan = Plan::of(Arc::new(settings), &request);
+    Tee::new(plan, form, Some(end.clone()), 0)
 }
 
 const MESSAGE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#;
@@ -96,21 +105,45 @@ async fn a_body_that_says_its_end_with_its_last_frame_is_kept_at_once() {
 }
 
 #[test]
-fn neither_bytes_nor_pieces_are_held_without_bound() {
+fn an_answer_that_nobody_has_read_further_in_is_kept_only_if_it_parses() {
+    let puts = Arc::new(Puts::default());
+    let cut = MESSAGE.len() - 3;
+    for (sent, kept) in [(&MESSAGE[..cut], 0), (MESSAGE, 1)] {
+        let mut tee = tee(Form::Json, &End::new(), &puts);
+        assert!(tee.push(sent.as_bytes()));
+        tee.finish();
+        assert_eq!(puts.len(), kept);
+    }
+}
+
+#[test]
+fn no_more_is_held_than_may_be_kept() {
     let puts = Arc::new(Puts::default());
     let end = End::new();
     end.set(Ended::Complete);
-    let held = |piece: &'static str| {
-        let mut tee = tee(Form::Json, &end, &puts);
-        let mut held = 0;
-        while tee.push(&Bytes::from_static(piece.as_bytes())) {
-            held += 1;
-        }
-        held
-    };
-    assert_eq!(held("x"), 4096);
-    assert_eq!(held(MESSAGE), MAX_BYTES / MESSAGE.len());
+    let mut tee = tee(Form::Json, &end, &puts);
+    let mut held = 0;
+    while tee.push(MESSAGE.as_bytes()) {
+        held += 1;
+    }
+    assert_eq!(held, MAX_BYTES / MESSAGE.len());
+    drop(tee);
     assert_eq!(puts.len(), 0, "nothing of what was given up");
+}
+
+#[test]
+fn what_is_kept_is_a_copy_of_its_own_and_no_longer_than_the_answer() {
+    let puts = Arc::new(Puts::default());
+    let sent = Bytes::from(format!("{MESSAGE}{}", " ".repeat(9000))).slice(..MESSAGE.len());
+    let mut tee = tee(Form::Json, &End::new(), &puts);
+    // Room for what comes is made in leaps.
+    assert!(tee.push(&sent[..100]) && tee.push(&sent[100..110]) && tee.push(&sent[110..]));
+    tee.finish();
+    let kept = puts.0.lock().unwrap().pop().unwrap().body;
+    assert_eq!(kept, sent);
+    assert_ne!(kept.as_ptr(), sent.as_ptr());
+    let owned = kept.try_into_mut().expect("nobody else holds it");
+    assert_eq!(owned.capacity(), MESSAGE.len());
 }
 
 #[tokio::test]

@@ -1,10 +1,55 @@
-//! Whether an answer may be given again, read without building it: this runs at the end of every good answer.
+//! Whether an answer may be given again: read closely where it is given, and at a glance where it is kept.
 
 use super::DEGRADED_FIELD;
+use memchr::memmem::Finder;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
-use std::fmt;
+use std::{fmt, sync::LazyLock};
+
+/// Whether a JSON answer is worth keeping for the day it may be given again: [`cacheable`], but for what no message of
+/// Claude's is, such as malformed, or with a key twice.
+///
+/// This runs at the end of every good answer, and `cacheable` before one is given again. What ended otherwise than with
+/// `end_turn`, as a call of tools does, is told by that; a message as Claude writes it by its keys; all others are read.
+pub(crate) fn worth_keeping(message: &[u8]) -> bool {
+    ended_turn(message).is_some_and(|at| {
+        let (before, _) = message.split_at(at);
+        before.ends_with(b"\"stop_reason\":") && is_plain(message) || cacheable(message)
+    })
+}
+
+/// Where an answer, be it a message or a stream, says that it ended with `end_turn`.
+pub(crate) fn ended_turn(answer: &[u8]) -> Option<usize> {
+    MARKS.end_turn.find(answer)
+}
+
+/// Whether the only things in it that have a type are the message and blocks of text.
+///
+/// Within a string each quote has a backslash before it, so that none of the marks is ever found in what somebody said.
+fn is_plain(message: &[u8]) -> bool {
+    let mut texts = 0;
+    let typed = MARKS.typed.find_iter(message).all(|at| {
+        let (_, typed) = message.split_at(at + MARKS.typed.needle().len());
+        let is_text = typed.starts_with(b"text\"");
+        texts += usize::from(is_text);
+        is_text || typed.starts_with(b"message\"")
+    });
+    typed && texts > 0 && MARKS.degraded.find(message).is_none()
+}
+
+/// Made once, for they allocate.
+static MARKS: LazyLock<Marks> = LazyLock::new(|| Marks {
+    end_turn: Finder::new(b"\"end_turn\""),
+    typed: Finder::new(b"\"type\":\""),
+    degraded: Finder::new(&format!("\"{DEGRADED_FIELD}\"")).into_owned(),
+});
+
+struct Marks {
+    end_turn: Finder<'static>,
+    typed: Finder<'static>,
+    degraded: Finder<'static>,
+}
 
 /// Whether a JSON answer may be given again to the same question: a whole message that ended with `end_turn`, of text
 /// blocks only and at least one, and not itself a degraded answer.

@@ -3,8 +3,9 @@
 use super::no_usage;
 use crate::claude::sse::{EventKind, Splitter};
 use bytes::Bytes;
+use memchr::{memchr, memchr2_iter};
 use serde_json::{Map, Value, json};
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 /// The most text in one delta, so that no event of ours comes near the bound of a splitter, escapes included.
 const MAX_DELTA: usize = 16 << 10;
@@ -138,7 +139,11 @@ impl Reader {
         if kind == EventKind::Ping {
             return Some(());
         }
-        let mut data: Value = serde_json::from_slice(&data_of(block)).ok()?;
+        let data = data_of(block);
+        if kind == EventKind::ContentBlockDelta && self.in_block && self.text(&data).is_some() {
+            return Some(());
+        }
+        let mut data: Value = serde_json::from_slice(&data).ok()?;
         match kind {
             EventKind::MessageStart if self.message.is_none() => {
                 let Value::Object(message) = data.get_mut("message")?.take() else {
@@ -162,6 +167,26 @@ impl Reader {
             }
             _ => return None,
         }
+        Some(())
+    }
+
+    /// Takes a piece of text in the form in which Claude sends it, as are nearly all events of a stream, without reading
+    /// all of it. `None`: it is of another form, and nothing was taken.
+    fn text(&mut self, data: &[u8]) -> Option<()> {
+        let index = self.blocks.len().checked_sub(1)?;
+        let Some(Value::String(text)) = self.blocks.last_mut()?.get_mut("text") else {
+            return None;
+        };
+        let data = data.strip_prefix(b"{\"type\":\"content_block_delta\",\"index\":")?;
+        let (said, data) = data.split_at(memchr(b',', data)?);
+        let data = data.strip_prefix(b",\"delta\":{\"type\":\"text_delta\",\"text\":")?;
+        // Claude puts spaces between the last two, so that lengths tell less.
+        let data = data.trim_ascii_end().strip_suffix(b"}")?;
+        let data = data.trim_ascii_end().strip_suffix(b"}")?;
+        if serde_json::from_slice(said).ok() != Some(index) {
+            return None;
+        }
+        text.push_str(&string(data)?);
         Some(())
     }
 
@@ -213,11 +238,31 @@ fn is_at(data: &Value, index: usize) -> bool {
     data.get("index").and_then(Value::as_u64) == u64::try_from(index).ok()
 }
 
+/// A JSON string.
+fn string(json: &[u8]) -> Option<Cow<'_, str>> {
+    // Without escapes there is nothing to build.
+    let plain: Option<&str> = serde_json::from_slice(json).ok();
+    match plain {
+        Some(plain) => Some(Cow::Borrowed(plain)),
+        None => serde_json::from_slice(json).ok().map(Cow::Owned),
+    }
+}
+
 /// The value of the `data` lines of one event.
-fn data_of(block: &[u8]) -> Vec<u8> {
-    let lines = block.split(|&byte| byte == b'\n' || byte == b'\r');
-    let values: Vec<&[u8]> = lines
-        .filter_map(|line| line.strip_prefix(b"data:"))
-        .collect();
-    values.join(&b'\n')
+fn data_of(block: &[u8]) -> Cow<'_, [u8]> {
+    let mut start = 0;
+    let ends = memchr2_iter(b'\n', b'\r', block).chain([block.len()]);
+    let mut values = ends.filter_map(|end| {
+        let line = block.get(start..end)?;
+        start = end + 1;
+        let value = line.strip_prefix(b"data:")?;
+        Some(value.strip_prefix(b" ").unwrap_or(value))
+    });
+    let mut data = Cow::Borrowed(values.next().unwrap_or_default());
+    for value in values {
+        let data = data.to_mut();
+        data.push(b'\n');
+        data.extend_from_slice(value);
+    }
+    data
 }

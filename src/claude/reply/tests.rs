@@ -117,6 +117,45 @@ fn a_stream_becomes_the_message_that_the_json_would_have_been() {
 }
 
 #[test]
+fn text_is_read_the_same_in_whatever_form_its_event_comes() {
+    let with = |delta: &str| {
+        let stream = String::from_utf8(message_sse(&CANNED).to_vec()).unwrap();
+        let (before, rest) = stream.split_once("event: content_block_delta\n").unwrap();
+        let (_, after) = rest.split_once("\n\n").unwrap();
+        let event = format!("event: content_block_delta\n{delta}\n\n");
+        message_from_sse(format!("{before}{event}{event}{after}").as_bytes())
+            .map(|message| value(&message)["content"][0]["text"].clone())
+    };
+    let usual = r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\u00e9\n{\"é"}}"#;
+    for form in [
+        usual.to_owned(),
+        usual.replace("data: ", "data:"),
+        usual.replace("}}", "}            }  "),
+        usual.replace(':', ": ").replace("data:  ", "data:"),
+        usual.replace("0,", "0,\ndata:"),
+        usual.replace("}}", ",\"more\":{}},\"x\":1}"),
+        usual.replace("\"type\":\"content_block_delta\",", ""),
+        usual.replace("\\u00e9", "é"),
+    ] {
+        assert_eq!(with(&form), Some(json!("aé\n{\"éaé\n{\"é")), "{form}");
+    }
+    for form in [
+        usual.replace(":0", ":1"),
+        usual.replace(":0", ":00"),
+        usual.replace(":0", ":+0"),
+        usual.replace("\\n", "\\x"),
+        usual.replace("\\n", "\u{1}"),
+        usual.replace("é\"}}", "é\"}"),
+        usual.replace("é\"}}", "é}}"),
+        usual.replace("é\"}}", "é\"\"}}"),
+        usual.replace("text_delta", "thinking_delta"),
+        usual.replace("\"text\":\"", "\"text\":7,\"x\":\""),
+    ] {
+        assert_eq!(with(&form), None, "{form}");
+    }
+}
+
+#[test]
 fn a_stream_that_is_cut_anywhere_before_its_end_is_no_message() {
     let stream = message_sse(&CANNED);
     for cut in 0..stream.len() {
@@ -202,6 +241,55 @@ fn only_whole_text_answers_that_ended_their_turn_are_cacheable() {
     ] {
         assert_ne!(bad, good);
         assert!(!cacheable(bad.as_bytes()), "{bad}");
+    }
+}
+
+/// A block of each kind, and what may stand beside the text in one.
+fn block() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        any::<String>(),
+        Just(r#"","stop_reason":"end_turn"},{"type":"tool_use","#.to_owned()),
+        Just(r#"{"_degraded":true,"type":"text"}"#.to_owned()),
+    ];
+    let location = json!([{"type": "char_location", "cited_text": "x"}]);
+    prop_oneof![
+        6 => text.prop_map(|text| json!({"type": "text", "text": text})),
+        1 => Just(json!({"type": "text", "text": "x", "citations": location})),
+        1 => Just(json!({"type": "thinking", "thinking": "x", "signature": "y"})),
+        1 => Just(json!({"type": "tool_use", "id": "t", "name": "n", "input": {"type": "text"}})),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_a_glance_keeps_of_claudes_messages_is_what_may_be_given(
+        blocks in prop::collection::vec(block(), 0..4),
+        reason in prop::sample::select(&["end_turn", "end_turn", "end_turn", "max_tokens", "tool_use", "refusal"][..]),
+        degraded in prop::bool::weighted(0.2),
+        pretty in prop::bool::weighted(0.2),
+    ) {
+        let mut message = json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": blocks,
+            "stop_reason": reason, "stop_sequence": null, "usage": {"input_tokens": 1, "output_tokens": 1},
+        });
+        if degraded {
+            message[DEGRADED_FIELD] = json!(true);
+        }
+        let text = if pretty { format!("{message:#}") } else { message.to_string() };
+        prop_assert_eq!(worth_keeping(text.as_bytes()), cacheable(text.as_bytes()), "{}", text);
+    }
+}
+
+#[test]
+fn an_error_or_a_message_of_no_block_is_not_worth_keeping() {
+    for text in [
+        "",
+        "\"end_turn\"",
+        "{\"stop_reason\":\"end_turn\"}",
+        "{\"type\":\"message\",\"content\":[],\"stop_reason\":\"end_turn\"}",
+        "{\"type\":\"error\",\"error\":{\"type\":\"text\",\"stop_reason\":\"end_turn\"}}",
+    ] {
+        assert!(!worth_keeping(text.as_bytes()), "{text}");
     }
 }
 
