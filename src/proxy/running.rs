@@ -104,11 +104,6 @@ impl Running {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if route != Route::Other {
-            forward::open_call(&mut head, &self.config);
-        }
-        let waits = head.headers.contains_key(EXPECT);
-        forward::to_upstream(&mut head);
         head.uri = match self.target.join(&head.uri) {
             Ok(uri) => uri,
             Err(_) => return Refusal::BadPath.answer().map(ProxyBody::own),
@@ -118,6 +113,8 @@ impl Running {
             Route::CountTokens => &self.count_tokens,
             Route::Other => {
                 let upstream = self.upstream.clone();
+                let waits = head.headers.contains_key(EXPECT);
+                forward::to_upstream(&mut head);
                 let body = Streamed { body, waits };
                 let passed = pass::pass(upstream, head, body, self.config.deadline).await;
                 return match passed {
@@ -126,6 +123,8 @@ impl Running {
                 };
             }
         };
+        forward::open_call(&mut head, &self.config);
+        forward::to_stack(&mut head);
         head.extensions.insert(ticket.clone());
         let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
         let answer = stack.send(Request::from_parts(head, body)).await;

@@ -126,7 +126,7 @@ impl Future for Sending {
                         used.mark();
                     }
                     let (mut head, body) = response.into_parts();
-                    forward::to_caller(&mut head);
+                    forward::from_upstream(&mut head);
                     let body = UpstreamBody::new(body, this.ticket.take(), this.stop.clone());
                     return Poll::Ready(Ok(Response::from_parts(head, body)));
                 }
