@@ -25,7 +25,11 @@ use http::{
     request,
 };
 use http_body::Body;
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
 use tower_layer::Layer;
 
 /// A call goes by the one it began with, whatever is reloaded meanwhile.
@@ -125,9 +129,9 @@ impl Running {
         };
         forward::open_call(&mut head, &self.config);
         forward::to_stack(&mut head);
-        head.extensions.insert(ticket.clone());
         let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
-        let answer = stack.send(Request::from_parts(head, body)).await;
+        let mut sending = pin!(stack.send(Request::from_parts(head, body)));
+        let answer = poll_fn(|cx| ticket.scope(|| sending.as_mut().poll(cx))).await;
         ticket.commit();
         match answer {
             Ok(response) => {
