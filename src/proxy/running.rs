@@ -131,7 +131,9 @@ impl Running {
         forward::to_stack(&mut head);
         let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
         let mut sending = pin!(stack.send(Request::from_parts(head, body)));
-        let answer = poll_fn(|cx| ticket.scope(|| sending.as_mut().poll(cx))).await;
+        // Its body is boxed where it comes from: it is large, and goes through many hands.
+        let boxed = |response: Response<_>| response.map(Box::pin);
+        let answer = poll_fn(|cx| ticket.scope(|| sending.as_mut().poll(cx).map_ok(boxed))).await;
         ticket.commit();
         match answer {
             Ok(response) => {
