@@ -28,7 +28,7 @@ pin_project! {
 pin_project! {
     #[project = SourceProj]
     enum Source {
-        Stack { #[pin] body: ResilientBody<UpstreamBody> },
+        Stack { body: Pin<Box<ResilientBody<UpstreamBody>>> },
         Pass { #[pin] body: PassBody },
         // Never empty.
         Own { bytes: Option<Bytes> },
@@ -37,7 +37,11 @@ pin_project! {
 
 impl ProxyBody {
     /// Of the answer so many bytes are kept until it is whole, for a cache.
-    pub(super) fn stack(body: ResilientBody<UpstreamBody>, ticket: Arc<Ticket>, kept: u64) -> Self {
+    pub(super) fn stack(
+        body: Pin<Box<ResilientBody<UpstreamBody>>>,
+        ticket: Arc<Ticket>,
+        kept: u64,
+    ) -> Self {
         Self {
             source: Source::Stack { body },
             ticket: Some(ticket),
@@ -73,7 +77,7 @@ impl Body for ProxyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let frame = ready!(match this.source.project() {
-            SourceProj::Stack { body } => body.poll_frame(cx),
+            SourceProj::Stack { body } => body.as_mut().poll_frame(cx),
             SourceProj::Pass { body } => body.poll_frame(cx),
             SourceProj::Own { bytes } => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))

@@ -37,7 +37,7 @@ const WAY_BACK: Duration = Duration::from_secs(2);
 /// The longest name of a feature: a longer one is that of no feature.
 const LONGEST_FEATURE: usize = 128;
 
-const HOP_BY_HOP: [HeaderName; 9] = [
+static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -49,48 +49,61 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Readies the head of a request for upstream. Its address is another's business.
+/// Readies the head of a request that passes through for upstream. Its address is another's business.
 pub(super) fn to_upstream(head: &mut request::Parts) {
+    to_stack(head);
+    headers::strip_ours(&mut head.headers);
+    headers::mark_secrets(&mut head.headers);
+}
+
+/// The same for the stack, whose [`Replay`](crate::replay) sees to our own headers and to secrets.
+pub(super) fn to_stack(head: &mut request::Parts) {
     // Whatever the caller speaks: the client chooses its own.
     head.version = Version::HTTP_11;
     drop_hop_by_hop(&mut head.headers);
-    headers::strip_ours(&mut head.headers);
-    headers::mark_secrets(&mut head.headers);
     head.headers.remove(HOST);
     head.headers.remove(EXPECT);
 }
 
 /// Readies the head of an answer of upstream for the caller.
 pub(super) fn to_caller(head: &mut response::Parts) {
+    from_upstream(head);
+    headers::strip_ours(&mut head.headers);
+}
+
+/// The same for the stack, which writes our own headers in place of any that are there.
+pub(super) fn from_upstream(head: &mut response::Parts) {
     head.version = Version::HTTP_11;
     // Of a body in chunks it says nothing, whatever it says (RFC 9112, 6.3).
     if head.headers.contains_key(TRANSFER_ENCODING) {
         head.headers.remove(CONTENT_LENGTH);
     }
     drop_hop_by_hop(&mut head.headers);
-    headers::strip_ours(&mut head.headers);
 }
 
-/// Takes from the head what it says of its call, for the stack. Before [`to_upstream`], which drops our own headers.
+/// Takes from the head what it says of its call, for the stack, which drops our own headers.
 ///
-/// What whoever embeds the proxy has set stands, but for what the caller says: another feature, a shorter deadline.
+/// What whoever embeds the proxy has set stands, but for what the caller says: another feature, a shorter deadline. What
+/// nobody says the stack knows by itself.
 pub(super) fn open_call(head: &mut request::Parts, config: &Config) {
-    let named = feature(&head.headers, config);
-    let feature = named.or_else(|| head.extensions.get().cloned());
-    let feature = feature.unwrap_or_default();
-    let now = Instant::now();
-    let deadline = match head.extensions.get::<Deadline>() {
-        Some(set) => set.left(now),
-        None => config
-            .features
-            .of(feature.as_str())
-            .deadline
-            .unwrap_or(config.deadline),
+    if let Some(named) = feature(&head.headers, config) {
+        head.extensions.insert(named);
+    }
+    let Some(patience) = patience(&head.headers) else {
+        return;
     };
-    if let Some(patience) = patience(&head.headers).filter(|patience| *patience < deadline) {
+    let feature = head.extensions.get();
+    let feature = feature.map_or(Feature::DEFAULT, Feature::as_str);
+    let deadline = match head.extensions.get::<Deadline>() {
+        Some(set) => set.left(Instant::now()),
+        None => {
+            let own = config.features.of(feature).deadline;
+            own.unwrap_or(config.deadline)
+        }
+    };
+    if patience < deadline {
         head.extensions.insert(Deadline::after(patience));
     }
-    head.extensions.insert(feature);
 }
 
 /// The one that is named, if any. A known one costs no allocation, and one that cannot be meant is that of no feature.
@@ -127,9 +140,9 @@ pub(super) fn drop_hop_by_hop(map: &mut HeaderMap) {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| map.contains_key(name))
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        map.remove(name);
-    }
+    headers::remove_where(map, |name| {
+        HOP_BY_HOP.contains(name) || named.contains(name)
+    });
 }
 
 #[cfg(test)]
@@ -214,7 +227,7 @@ mod tests {
         let of = |headers: &[(&'static str, &'static str)]| {
             let mut head = request(headers);
             open_call(&mut head, &config);
-            let feature = head.extensions.remove::<Feature>().unwrap();
+            let feature = head.extensions.remove::<Feature>().unwrap_or_default();
             feature.as_str().to_owned()
         };
         assert_eq!(of(&[]), "default");

@@ -17,6 +17,12 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
+use tokio::task_local;
+
+task_local! {
+    /// Of the call that is polled now. An extension of the request would be copied for each attempt.
+    static CURRENT: Arc<Ticket>;
+}
 
 /// The counters of a proxy, and what bounds them.
 #[derive(Debug, Default)]
@@ -84,6 +90,16 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    /// The ticket of the call that is polled now, if it goes through the stack.
+    pub(super) fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Does a part of the call, to which this ticket is the [current](Self::current) one.
+    pub(super) fn scope<R>(self: &Arc<Self>, part: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(Arc::clone(self), part)
+    }
+
     /// Holds so much more of the request.
     pub(super) fn hold_request(&self, bytes: usize) -> Result<(), Full> {
         self.hold(bytes)?;

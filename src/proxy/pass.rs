@@ -5,6 +5,7 @@
 //! deadline is given up with a 504, and an answer that stands still for as long is cut.
 
 use super::{
+    forward,
     read::{self, ReadBody},
     refusal::{self, Refusal},
     upstream::{Outgoing, SendError, Upstream, UpstreamBody},
@@ -64,7 +65,11 @@ where
         upstream.send_once(Request::from_parts(head, Outgoing::Streamed { body }))
     };
     match within(sending, patience, &progress).await {
-        Some(Ok(response)) => Ok(response.map(|inner| PassBody::new(inner, patience))),
+        Some(Ok(response)) => {
+            let (mut head, inner) = response.into_parts();
+            forward::to_caller(&mut head);
+            Ok(Response::from_parts(head, PassBody::new(inner, patience)))
+        }
         Some(Err(error)) => Err(of_error(&error)),
         None => Err(Refusal::NoAnswer),
     }

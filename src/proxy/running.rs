@@ -25,7 +25,11 @@ use http::{
     request,
 };
 use http_body::Body;
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
 use tower_layer::Layer;
 
 /// A call goes by the one it began with, whatever is reloaded meanwhile.
@@ -104,11 +108,6 @@ impl Running {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        if route != Route::Other {
-            forward::open_call(&mut head, &self.config);
-        }
-        let waits = head.headers.contains_key(EXPECT);
-        forward::to_upstream(&mut head);
         head.uri = match self.target.join(&head.uri) {
             Ok(uri) => uri,
             Err(_) => return Refusal::BadPath.answer().map(ProxyBody::own),
@@ -118,6 +117,8 @@ impl Running {
             Route::CountTokens => &self.count_tokens,
             Route::Other => {
                 let upstream = self.upstream.clone();
+                let waits = head.headers.contains_key(EXPECT);
+                forward::to_upstream(&mut head);
                 let body = Streamed { body, waits };
                 let passed = pass::pass(upstream, head, body, self.config.deadline).await;
                 return match passed {
@@ -126,9 +127,13 @@ impl Running {
                 };
             }
         };
-        head.extensions.insert(ticket.clone());
+        forward::open_call(&mut head, &self.config);
+        forward::to_stack(&mut head);
         let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
-        let answer = stack.send(Request::from_parts(head, body)).await;
+        let mut sending = pin!(stack.send(Request::from_parts(head, body)));
+        // Its body is boxed where it comes from: it is large, and goes through many hands.
+        let boxed = |response: Response<_>| response.map(Box::pin);
+        let answer = poll_fn(|cx| ticket.scope(|| sending.as_mut().poll(cx).map_ok(boxed))).await;
         ticket.commit();
         match answer {
             Ok(response) => {

@@ -213,12 +213,15 @@ pub fn mark_secrets(headers: &mut HeaderMap) {
 /// Those of a caller are ours to read and not upstream's to see, and those from upstream would
 /// claim what only this process can know. Nothing is allocated when there are none.
 pub fn strip_ours(headers: &mut HeaderMap) {
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with(PREFIX))
-        .cloned()
-        .collect();
-    for name in ours {
+    remove_where(headers, |name| name.as_str().starts_with(PREFIX));
+}
+
+/// Remove every header of such a name, all its values.
+///
+/// A look at each name that is there costs less than a search for each that might be.
+pub(crate) fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| goes(name)).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
 }

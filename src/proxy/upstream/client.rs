@@ -12,6 +12,7 @@ use crate::{
     body::ReplayBody,
     classify::TransportKind,
     client,
+    kept::KeptRequest,
     proxy::{forward, limits::Ticket, shutdown::Stop},
 };
 use http::{Request, Response};
@@ -72,34 +73,24 @@ impl Service<Request<ReplayBody>> for Upstream {
     }
 
     fn call(&mut self, mut request: Request<ReplayBody>) -> Sending {
-        let ticket = request.extensions_mut().remove::<Arc<Ticket>>();
         let again = Again {
             pool: self.pool.clone(),
-            request: copy(&request).map(|body| Outgoing::Held { body }),
+            kept: KeptRequest::of(&mut request),
         };
         let request = request.map(|body| Outgoing::Held { body });
         Sending {
             answer: self.pool.request(request),
             again: Some(again),
-            ticket,
+            ticket: Ticket::current(),
             stop: self.stop.clone(),
         }
     }
 }
 
-/// Without its extensions, which are for the layers above.
-fn copy(request: &Request<ReplayBody>) -> Request<ReplayBody> {
-    let mut copy = Request::new(request.body().clone());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
-}
-
 #[derive(Debug)]
 struct Again {
     pool: Arc<Pool>,
-    request: Request<Outgoing>,
+    kept: KeptRequest<ReplayBody>,
 }
 
 pin_project! {
@@ -126,14 +117,15 @@ impl Future for Sending {
                         used.mark();
                     }
                     let (mut head, body) = response.into_parts();
-                    forward::to_caller(&mut head);
+                    forward::from_upstream(&mut head);
                     let body = UpstreamBody::new(body, this.ticket.take(), this.stop.clone());
                     return Poll::Ready(Ok(Response::from_parts(head, body)));
                 }
                 Err(error) => error,
             };
             match this.again.take() {
-                Some(Again { pool, request }) if was_closed_idle(&error) => {
+                Some(Again { pool, kept }) if was_closed_idle(&error) => {
+                    let request = kept.again(|_| {}).map(|body| Outgoing::Held { body });
                     this.answer.set(pool.request(request));
                 }
                 _ => return Poll::Ready(Err(error)),
