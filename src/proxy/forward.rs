@@ -94,12 +94,11 @@ pub(super) fn open_call(head: &mut request::Parts, config: &Config) {
     };
     let feature = head.extensions.get();
     let feature = feature.map_or(Feature::DEFAULT, Feature::as_str);
-    let deadline = match head.extensions.get::<Deadline>() {
-        Some(set) => set.left(Instant::now()),
-        None => {
-            let own = config.features.of(feature).deadline;
-            own.unwrap_or(config.deadline)
-        }
+    let deadline = if let Some(set) = head.extensions.get::<Deadline>() {
+        set.left(Instant::now())
+    } else {
+        let own = config.features.of(feature).deadline;
+        own.unwrap_or(config.deadline)
     };
     if patience < deadline {
         head.extensions.insert(Deadline::after(patience));

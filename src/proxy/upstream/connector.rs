@@ -86,8 +86,17 @@ pin_project! {
 }
 
 impl<T: Connection> Connection for Marked<T> {
+    /// Without what else the other connector has to tell, its addresses: each answer would carry a copy, and nobody asks.
     fn connected(&self) -> Connected {
-        self.io.connected().extra(self.used.clone())
+        let theirs = self.io.connected();
+        let ours = Connected::new()
+            .proxy(theirs.is_proxied())
+            .extra(self.used.clone());
+        if theirs.is_negotiated_h2() {
+            ours.negotiated_h2()
+        } else {
+            ours
+        }
     }
 }
 
