@@ -109,9 +109,8 @@ fn beyond(degrade: DegradeLayer) -> u64 {
     for _ in 0..3 {
         count(whole(service.clone(), request(&body)));
     }
-    // The store of the cache allocates one more now and then, as its hashes fall.
     let calls = (0..8).map(|_| count(whole(service.clone(), request(&body))).0);
-    calls.min().unwrap() - bare - clone.count_total
+    calls.max().unwrap() - bare - clone.count_total
 }
 
 #[test]
@@ -120,11 +119,11 @@ fn the_whole_stack_allocates_at_most_twelve_times_on_success() {
     assert!(beyond <= 12, "{beyond} allocations");
 }
 
-/// The cache keeps a copy of the answer, with its key.
+/// The cache keeps a copy of the answer.
 #[test]
-fn with_its_cache_it_allocates_some_more() {
+fn with_its_cache_it_allocates_once_more() {
     let beyond = beyond(DegradeLayer::new());
-    assert!(beyond <= 22, "{beyond} allocations");
+    assert!(beyond <= 13, "{beyond} allocations");
 }
 
 /// A stream of these frames, each of which has to be waited for.

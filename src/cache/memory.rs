@@ -94,7 +94,7 @@ impl MemoryCache {
         old.entries.for_each(|key, entry| {
             let age = now.saturating_duration_since(entry.stored_at);
             if self.takes(&entry.answer) && age < self.ttl {
-                self.entries.put(*key, entry.clone());
+                self.entries.put(key, entry);
             }
         });
         self

@@ -56,11 +56,11 @@ impl Shards {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there is a power of two of them")]
     fn shard(&self, key: &CacheKey) -> &Mutex<Shard> {
         // Of the bits that the table of a shard leaves alone: it goes by the lowest and the highest.
         let [_, _, _, _, low, high, _, _] = key.digest().to_le_bytes();
         let at = usize::from(u16::from_le_bytes([low, high]));
-        // Within bounds, as there is a power of two of them.
         &self.shards[at & (self.shards.len() - 1)]
     }
 
@@ -101,19 +101,26 @@ impl Shards {
     }
 
     /// Tells of every entry, in each shard the least recently used first.
-    pub(super) fn for_each(&self, mut tell: impl FnMut(&CacheKey, &Entry)) {
+    pub(super) fn for_each(&self, mut tell: impl FnMut(CacheKey, Entry)) {
         for shard in &self.shards {
-            for (key, entry) in &lock(shard).entries {
+            // Copied first, which is quick: nobody is told anything under a lock.
+            let entries = lock(shard).entries.iter().map(copied).collect::<Vec<_>>();
+            for (key, entry) in entries {
                 tell(key, entry);
             }
         }
     }
 }
 
+fn copied((key, entry): (&CacheKey, &Entry)) -> (CacheKey, Entry) {
+    (*key, entry.clone())
+}
+
 #[derive(Default)]
 struct Shard {
     /// In the order of their use.
     entries: LinkedHashMap<CacheKey, Entry, BuildHasherDefault<Digest>>,
+    /// What they weigh.
     bytes: u64,
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn ended_turn(answer: &[u8]) -> Option<usize> {
 
 /// Whether the only things in it that have a type are the message and blocks of text.
 ///
-/// Within a string each quote has a backslash before it, so that none of the marks is ever found in what somebody said.
+/// Within a string each quote has a backslash before it, so that no mark is ever found in what somebody said.
 fn is_plain(message: &[u8]) -> bool {
     let mut texts = 0;
     let typed = MARKS.typed.find_iter(message).all(|at| {
@@ -35,20 +35,21 @@ fn is_plain(message: &[u8]) -> bool {
         texts += usize::from(is_text);
         is_text || typed.starts_with(b"message\"")
     });
-    typed && texts > 0 && MARKS.degraded.find(message).is_none()
+    // This crate writes its own mark before all other fields, or behind them.
+    let degraded =
+        message.starts_with(b"{\"_degraded\":") || message.ends_with(b",\"_degraded\":true}");
+    typed && texts > 0 && !degraded
 }
 
 /// Made once, for they allocate.
 static MARKS: LazyLock<Marks> = LazyLock::new(|| Marks {
     end_turn: Finder::new(b"\"end_turn\""),
     typed: Finder::new(b"\"type\":\""),
-    degraded: Finder::new(&format!("\"{DEGRADED_FIELD}\"")).into_owned(),
 });
 
 struct Marks {
     end_turn: Finder<'static>,
     typed: Finder<'static>,
-    degraded: Finder<'static>,
 }
 
 /// Whether a JSON answer may be given again to the same question: a whole message that ended with `end_turn`, of text
