@@ -76,7 +76,7 @@ impl<B> KeptRequest<B> {
 impl<B: Clone + 'static> KeptRequest<B> {
     /// Keeps the request as it is now.
     pub(crate) fn of(request: &mut Request<B>) -> Self {
-        let original = Original::shared(request).unwrap_or_else(|| Original::new(request));
+        let original = Original::of(request);
         let extensions = request.extensions();
         let attached = match extensions.get::<Call>() {
             Some(call) if extensions.len() == 1 => Attached::Call(call.clone()),
@@ -102,7 +102,19 @@ impl<B: Clone + 'static> KeptRequest<B> {
     }
 }
 
+impl<B> Original<B> {
+    /// The request.
+    pub(crate) fn request(&self) -> &Request<B> {
+        &self.0
+    }
+}
+
 impl<B: Clone + 'static> Original<B> {
+    /// The copy that somebody keeps, or a new one.
+    pub(crate) fn of(request: &mut Request<B>) -> Arc<Self> {
+        Self::shared(request).unwrap_or_else(|| Self::new(request))
+    }
+
     /// Copies a request, and notes it on its call.
     fn new(request: &mut Request<B>) -> Arc<Self> {
         let extensions = mem::take(request.extensions_mut());

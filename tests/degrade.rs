@@ -195,6 +195,28 @@ async fn a_degraded_answer_is_marked_by_header_field_and_event_and_is_valid_as_t
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_more_is_answered_than_a_store_takes_a_part_of_it_is_kept() {
+    let store = MemoryCache::new().with_max_rate(2.try_into().unwrap());
+    let layer = DegradeLayer::new().with_cache(Arc::new(store.clone()));
+    let up = Upstream::always(Act::ok());
+    let down = Upstream::always(Act::overloaded());
+    let asked = |feature: &'static str| request(call(false).with_feature(feature.into()));
+    for feature in ["a", "b", "c"] {
+        let got = send(&layer, &up, asked(feature)).await;
+        assert_eq!(got.text, MESSAGE);
+    }
+    assert_eq!(store.len(), 2);
+    for (feature, outcome) in [("a", "cached"), ("b", "cached"), ("c", "canned")] {
+        let got = send(&layer, &down, asked(feature)).await;
+        assert_eq!(got.header("tower-claude-outcome"), outcome, "{feature}");
+    }
+    advance(Duration::from_secs(1)).await;
+    send(&layer, &up, asked("c")).await;
+    let got = send(&layer, &down, asked("c")).await;
+    assert_eq!(got.header("tower-claude-outcome"), "cached");
+}
+
 // Semantic case 73.
 #[tokio::test(start_paused = true)]
 async fn the_cache_never_crosses_tenant_or_feature_and_respects_its_ttl() {

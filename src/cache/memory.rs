@@ -2,9 +2,15 @@
 
 use super::{
     CacheQuery, CachedAnswer, Lookup, ResponseCache,
+    rate::Rate,
     shards::{Entry, Shards},
 };
-use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// A [`ResponseCache`] in memory, bounded in bytes and time; the least recently used answers go first.
@@ -14,6 +20,14 @@ use tokio::time::Instant;
 /// | [`with_max_bytes`](Self::with_max_bytes) | 64 MiB in all |
 /// | [`with_max_entry_bytes`](Self::with_max_entry_bytes) | 256 KiB for one answer |
 /// | [`with_ttl`](Self::with_ttl) | 1 h |
+/// | [`with_max_rate`](Self::with_max_rate) | 1,000 answers a second |
+///
+/// # How many answers are kept
+///
+/// To keep an answer costs a call some microseconds: a key over its whole request and a copy of its answer. Where more come
+/// in a second than the store [takes](Self::with_max_rate), it keeps a part of them, whichever come at the right time, and
+/// the others cost it nothing. At the default rate answers of 1 KiB fill the default store within a minute, so that more
+/// would only drive each other out; what is asked often is kept all the same, since it comes often.
 ///
 /// # What a put costs
 ///
@@ -32,6 +46,7 @@ use tokio::time::Instant;
 #[derive(Clone)]
 pub struct MemoryCache {
     entries: Arc<Shards>,
+    rate: Arc<Rate>,
     max_bytes: NonZeroU64,
     max_entry_bytes: u32,
     ttl: Duration,
@@ -44,6 +59,8 @@ impl MemoryCache {
     pub const DEFAULT_MAX_ENTRY_BYTES: u32 = 256 << 10;
     /// The default of [`with_ttl`](Self::with_ttl): 1 h.
     pub const DEFAULT_TTL: Duration = Duration::from_secs(3600);
+    /// The default of [`with_max_rate`](Self::with_max_rate): 1,000 answers a second.
+    pub const DEFAULT_MAX_RATE: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
     /// An empty store with the defaults.
     pub fn new() -> Self {
@@ -51,12 +68,19 @@ impl MemoryCache {
             Self::DEFAULT_MAX_BYTES,
             Self::DEFAULT_MAX_ENTRY_BYTES,
             Self::DEFAULT_TTL,
+            Self::DEFAULT_MAX_RATE,
         )
     }
 
-    fn of(max_bytes: NonZeroU64, max_entry_bytes: u32, ttl: Duration) -> Self {
+    fn of(
+        max_bytes: NonZeroU64,
+        max_entry_bytes: u32,
+        ttl: Duration,
+        max_rate: NonZeroU32,
+    ) -> Self {
         Self {
             entries: Arc::new(Shards::new(max_bytes.get(), max_entry_bytes.into())),
+            rate: Arc::new(Rate::new(max_rate)),
             max_bytes,
             max_entry_bytes,
             ttl,
@@ -66,20 +90,48 @@ impl MemoryCache {
     /// The most that all answers may weigh together, in bytes, 256 for each counted on top. Default 64 MiB.
     #[must_use]
     pub fn with_max_bytes(self, max_bytes: NonZeroU64) -> Self {
-        Self::of(max_bytes, self.max_entry_bytes, self.ttl)
+        Self::of(
+            max_bytes,
+            self.max_entry_bytes,
+            self.ttl,
+            self.rate.per_second(),
+        )
     }
 
     /// The most that one answer may weigh, in bytes; larger ones are not kept. Default 256 KiB, which is also the most
     /// that [`DegradeLayer`](crate::degrade::DegradeLayer) offers.
     #[must_use]
     pub fn with_max_entry_bytes(self, max_entry_bytes: u32) -> Self {
-        Self::of(self.max_bytes, max_entry_bytes, self.ttl)
+        Self::of(
+            self.max_bytes,
+            max_entry_bytes,
+            self.ttl,
+            self.rate.per_second(),
+        )
     }
 
     /// How long an answer may be given again. Default 1 h. Zero keeps nothing.
     #[must_use]
     pub fn with_ttl(self, ttl: Duration) -> Self {
-        Self::of(self.max_bytes, self.max_entry_bytes, ttl)
+        Self::of(
+            self.max_bytes,
+            self.max_entry_bytes,
+            ttl,
+            self.rate.per_second(),
+        )
+    }
+
+    /// The most answers it takes in a second; after a pause as many at once. Default 1,000. What is
+    /// [put](ResponseCache::put) by hand is not counted.
+    #[must_use]
+    pub fn with_max_rate(self, answers_per_second: NonZeroU32) -> Self {
+        let Self {
+            max_bytes,
+            max_entry_bytes,
+            ttl,
+            ..
+        } = self;
+        Self::of(max_bytes, max_entry_bytes, ttl, answers_per_second)
     }
 
     /// With the answers of another store: the same store, where its bounds are the same, else a copy of what they let in.
@@ -146,6 +198,10 @@ impl ResponseCache for MemoryCache {
         Lookup::Ready(found)
     }
 
+    fn wants(&self) -> bool {
+        self.rate.take(Instant::now())
+    }
+
     fn put(&self, query: &CacheQuery, answer: CachedAnswer) {
         if !self.takes(&answer) || self.ttl.is_zero() {
             return;
@@ -161,6 +217,7 @@ impl fmt::Debug for MemoryCache {
             .field("max_bytes", &self.max_bytes)
             .field("max_entry_bytes", &self.max_entry_bytes)
             .field("ttl", &self.ttl)
+            .field("max_rate", &self.rate.per_second())
             .finish_non_exhaustive()
     }
 }

@@ -47,6 +47,8 @@ mod key;
 #[cfg(feature = "cache")]
 mod memory;
 #[cfg(feature = "cache")]
+mod rate;
+#[cfg(feature = "cache")]
 mod shards;
 mod store;
 

@@ -20,6 +20,14 @@ pub trait ResponseCache: fmt::Debug + Send + Sync {
     /// call.
     fn get(&self, query: &CacheQuery) -> Lookup;
 
+    /// Whether it would take an answer now. Default: always.
+    ///
+    /// Asked when a good answer begins, before its key and a copy are made for [`put`](Self::put): the place to say no for
+    /// a store that has as much to do as it can. The answer is merely not kept.
+    fn wants(&self) -> bool {
+        true
+    }
+
     /// Keeps an answer, or not.
     ///
     /// Called at the end of a good answer, on the task that reads it: it must not block. A store that is further away

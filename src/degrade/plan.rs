@@ -6,15 +6,18 @@ use super::{
     tee::{Form, MAX_BYTES, Tee},
 };
 use crate::{
-    cache::{CacheKey, CacheQuery, CachedAnswer, Lookup, ResponseCache},
+    body::ReplayBody,
+    cache::{CacheKey, CacheQuery, Lookup},
     call::{Call, Deadline, Feature},
     classify::Verdict,
     claude::headers,
+    kept::Original,
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::ACCEPT};
 use http_body::Body;
 use std::{
+    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -27,12 +30,12 @@ pub(super) struct Plan {
     pub(super) stream: bool,
     /// A program reads the answer.
     exact: bool,
-    /// What answers to this call are kept by, if they are.
-    key: Option<CacheKey>,
+    /// What its answers are kept by and looked up by, where they are.
+    original: Option<Arc<Original<ReplayBody>>>,
 }
 
 impl Plan {
-    pub(super) fn of<B: 'static>(settings: Arc<Settings>, request: &Request<B>) -> Self {
+    pub(super) fn of<B: 'static>(settings: Arc<Settings>, request: &mut Request<B>) -> Self {
         let call = request.extensions().get::<Call>();
         // What is no Messages call, and what only counts, is answered to a program.
         let exact = call.is_some_and(|call| call.exact_output() || call.model().is_none())
@@ -43,10 +46,11 @@ impl Plan {
             call: call.cloned(),
             stream,
             exact,
-            key: None,
+            original: None,
         };
-        if plan.settings.cache.is_some() && plan.policy().cached() {
-            plan.key = call.and_then(|call| key_of(call, request));
+        if plan.call.is_some() && plan.settings.cache.is_some() && plan.policy().cached() {
+            let request = (request as &mut dyn Any).downcast_mut();
+            plan.original = request.map(Original::of);
         }
         plan
     }
@@ -59,22 +63,16 @@ impl Plan {
 
     /// What the cache says; `None` if this call has none. A store that panics has nothing.
     pub(super) fn look_up(&self) -> Option<Lookup> {
-        let (cache, query) = self.query()?;
+        let cache = self.settings.cache.as_ref()?;
+        let query = self.query()?;
         caught(|| cache.get(&query))
     }
 
-    /// Puts an answer to this call into its cache. A store that panics must not take the caller's answer with it.
-    pub(super) fn put(&self, message: Bytes) {
-        if let Some((cache, query)) = self.query() {
-            let _ = caught(|| cache.put(&query, CachedAnswer::new(message)));
-        }
-    }
-
-    fn query(&self) -> Option<(&dyn ResponseCache, CacheQuery)> {
-        let cache = self.settings.cache.as_deref()?;
-        let call = self.call.as_ref()?;
-        let query = CacheQuery::new(self.key?, call.tenant(), call.feature().clone());
-        Some((cache, query))
+    /// What to ask a cache for, and to keep an answer by.
+    fn query(&self) -> Option<CacheQuery> {
+        let (call, original) = (self.call.as_ref()?, self.original.as_ref()?);
+        let key = key_of(call, original.request())?;
+        Some(CacheQuery::new(key, call.tenant(), call.feature().clone()))
     }
 
     /// Until when a lookup may take.
@@ -95,17 +93,32 @@ impl Plan {
     where
         RB: Body<Data = Bytes>,
     {
-        let keepable = self.key.is_some() && is_keepable(&response);
-        let form = keepable.then(|| Form::of(response.headers())).flatten();
-        let tee = form.map(|form| {
-            let end = match verdict {
-                Verdict::Committed(end) => Some(end),
-                _ => None,
-            };
-            let bytes = usize::try_from(response.body().size_hint().lower());
-            Tee::new(self, form, end, bytes.unwrap_or(MAX_BYTES))
-        });
+        let tee = self.tee(&response, verdict);
         response.map(|body| DegradeBody::inner(body, tee))
+    }
+
+    fn tee<RB: Body>(self, response: &Response<RB>, verdict: Verdict) -> Option<Tee> {
+        if self.original.is_none() || !is_keepable(response) {
+            return None;
+        }
+        let form = Form::of(response.headers())?;
+        let cache = self.settings.cache.as_ref()?;
+        if caught(|| cache.wants()) != Some(true) {
+            return None;
+        }
+        let query = self.query()?;
+        let end = match verdict {
+            Verdict::Committed(end) => Some(end),
+            _ => None,
+        };
+        let bytes = usize::try_from(response.body().size_hint().lower());
+        Some(Tee::new(
+            cache.clone(),
+            query,
+            form,
+            end,
+            bytes.unwrap_or(MAX_BYTES),
+        ))
     }
 }
 
@@ -118,13 +131,12 @@ fn is_keepable<RB: Body>(response: &Response<RB>) -> bool {
 }
 
 #[cfg(feature = "cache")]
-fn key_of<B: 'static>(call: &Call, request: &Request<B>) -> Option<CacheKey> {
-    let body = (request.body() as &dyn std::any::Any).downcast_ref()?;
-    crate::cache::key_of(call, request.uri(), request.headers(), body)
+fn key_of(call: &Call, request: &Request<ReplayBody>) -> Option<CacheKey> {
+    crate::cache::key_of(call, request.uri(), request.headers(), request.body())
 }
 
 #[cfg(not(feature = "cache"))]
-fn key_of<B>(_: &Call, _: &Request<B>) -> Option<CacheKey> {
+fn key_of(_: &Call, _: &Request<ReplayBody>) -> Option<CacheKey> {
     None
 }
 

@@ -45,7 +45,7 @@ where
                 // Also where the policy is an error: one with a status is better than a 200 that dies.
                 call.set_degrade(true);
             }
-            Plan::of(settings.clone(), &request)
+            Plan::of(settings.clone(), &mut request)
         });
         DegradeFuture::new(self.inner.call(request), plan)
     }

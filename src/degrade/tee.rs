@@ -2,14 +2,15 @@
 //!
 //! A copy, for a reference would keep the buffer from being read into again, and pin all of it for what is kept of it.
 
-use super::plan::Plan;
+use super::plan::caught;
 use crate::{
+    cache::{CacheQuery, CachedAnswer, ResponseCache},
     classify::{End, Ended},
     claude::{headers, reply},
 };
 use bytes::Bytes;
 use http::HeaderMap;
-use std::{fmt, mem};
+use std::{fmt, mem, sync::Arc};
 
 /// The longest answer that is kept, as it is sent.
 pub(super) const MAX_BYTES: usize = 256 << 10;
@@ -33,7 +34,8 @@ impl Form {
 
 /// Holds an answer until its end, and then, if it came whole, puts it into the cache.
 pub(super) struct Tee {
-    plan: Plan,
+    cache: Arc<dyn ResponseCache>,
+    query: CacheQuery,
     form: Form,
     /// `None`: whole by its verdict.
     end: Option<End>,
@@ -44,9 +46,16 @@ pub(super) struct Tee {
 
 impl Tee {
     /// For an answer of `bytes` at least.
-    pub(super) fn new(plan: Plan, form: Form, end: Option<End>, bytes: usize) -> Self {
+    pub(super) fn new(
+        cache: Arc<dyn ResponseCache>,
+        query: CacheQuery,
+        form: Form,
+        end: Option<End>,
+        bytes: usize,
+    ) -> Self {
         Self {
-            plan,
+            cache,
+            query,
             form,
             end,
             held: Vec::with_capacity(bytes.min(MAX_BYTES)),
@@ -113,7 +122,8 @@ impl Drop for Tee {
             return;
         }
         if let Some(message) = self.message() {
-            self.plan.put(message);
+            // A store that panics must not take the caller's answer with it.
+            let _ = caught(|| self.cache.put(&self.query, CachedAnswer::new(message)));
         }
     }
 }

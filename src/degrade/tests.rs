@@ -1,15 +1,9 @@
 //! What only the crate itself can bring about.
 
-use super::{
-    body::DegradeBody,
-    plan::Plan,
-    policy::{DegradePolicy, Settings},
-    tee::*,
-    *,
-};
+use super::{body::DegradeBody, policy::DegradePolicy, tee::*, *};
 use crate::{
-    BodyTooLarge, BoxError, Call, Failure, FailureKind, ReplayBody,
-    cache::{CacheQuery, CachedAnswer, Lookup, ResponseCache},
+    BodyTooLarge, BoxError, Call, Failure, FailureKind, ReplayBody, Tenant,
+    cache::{CacheKey, CacheQuery, CachedAnswer, Lookup, ResponseCache},
     classify::{End, Ended},
 };
 use bytes::Bytes;
@@ -39,12 +33,12 @@ impl Puts {
 }
 
 fn tee(form: Form, end: &End, puts: &Arc<Puts>) -> Tee {
-    let mut settings = Settings::new();
-    settings.cache = Some(puts.clone());
-    let mut request = Request::new(ReplayBody::from("{}"));
-    request.extensions_mut().insert(Call::new(Some("m".into())));
-    let plan = Plan::of(Arc::new(settings), &request);
-    Tee::new(plan, form, Some(end.clone()), 0)
+    let query = CacheQuery::new(
+        CacheKey::from_bytes([1; 32]),
+        Tenant::new("t"),
+        "chat".into(),
+    );
+    Tee::new(puts.clone(), query, form, Some(end.clone()), 0)
 }
 
 const MESSAGE: &str = r#"{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":1,"output_tokens":1}}"#;
