@@ -221,7 +221,7 @@ mod tests {
             let text = format!("{{{text}}}");
             // A space before it, or nothing could be told from its first byte.
             let mut bytes = Outline::default();
-            for &byte in [b" ", text.as_bytes()].concat().iter() {
+            for &byte in &[b" ", text.as_bytes()].concat() {
                 bytes.push(&[byte]);
             }
             let mut pieces = Outline::default();
