@@ -46,7 +46,7 @@ impl Upstream {
     pub(in crate::proxy) fn new(connect_timeout: Duration, stop: Stop) -> Self {
         let inner = client::connector(connect_timeout);
         Self {
-            pool: Arc::new(client::builder().build(Marking { inner })),
+            pool: Arc::new(client::builder().build(Marking::new(inner))),
             stop,
         }
     }

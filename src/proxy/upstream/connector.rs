@@ -14,6 +14,7 @@ use std::{
     },
     task::{Context, Poll, ready},
 };
+use tower::util::{Oneshot, ServiceExt};
 use tower_service::Service;
 
 /// Whether a connection has carried an answer: one that is reset then may merely have been closed while it was idle.
@@ -34,23 +35,37 @@ impl Used {
 }
 
 /// Gives each connection of another connector a [`Used`].
-#[derive(Debug, Clone)]
-pub(super) struct Marking<C> {
-    pub(super) inner: C,
+///
+/// That one is cloned when it connects, and not with the client, which clones its connector for every request.
+#[derive(Debug)]
+pub(super) struct Marking<C>(Arc<C>);
+
+impl<C> Marking<C> {
+    pub(super) fn new(inner: C) -> Self {
+        Self(Arc::new(inner))
+    }
 }
 
-impl<C: Service<Uri>> Service<Uri> for Marking<C> {
+impl<C> Clone for Marking<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C: Service<Uri> + Clone> Service<Uri> for Marking<C> {
     type Response = Marked<C::Response>;
     type Error = C::Error;
-    type Future = Connecting<C::Future>;
+    type Future = Connecting<Oneshot<C, Uri>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let future = self.inner.call(uri);
-        Connecting { future }
+        let inner = C::clone(&self.0);
+        Connecting {
+            future: inner.oneshot(uri),
+        }
     }
 }
 
@@ -231,7 +246,7 @@ mod tests {
                 .await
         });
         let inner = Http2(HttpConnector::new());
-        (client::builder().build(Marking { inner }), uri)
+        (client::builder().build(Marking::new(inner)), uri)
     }
 
     /// As it is once it was readied for upstream.
