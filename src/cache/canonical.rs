@@ -2,9 +2,10 @@
 //! `stream`.
 //!
 //! One pass over the segments as they are; what is kept is handed on as slices of them, as long as they can be: a compact
-//! body without `stream` is one. The order of keys and the spelling of strings and numbers stay as they are, so two spellings of one request may differ here, but two different
-//! requests never agree. That holds for malformed bodies too: white space that parts two numbers or names is kept as one
-//! space, and what is no object at the top level has no canonical form.
+//! body without `stream` is one. The order of keys and the spelling of strings and numbers stay as they are, so two
+//! spellings of one request may differ here, but two different requests never agree. That holds for malformed bodies too:
+//! white space that parts two numbers or names is kept as one space, and what is no object at the top level has no
+//! canonical form.
 
 use crate::claude::request::close_of;
 use bytes::Bytes;

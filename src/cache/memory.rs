@@ -191,7 +191,7 @@ impl ResponseCache for MemoryCache {
             let age = Instant::now().saturating_duration_since(entry.stored_at);
             let lives = age < self.ttl;
             if !lives {
-                self.entries.remove(&query.key);
+                self.entries.remove(&query.key, entry.stored_at);
             }
             lives.then(|| entry.answer.with_age(age))
         });

@@ -78,8 +78,9 @@ impl Shards {
         let _gone = lock(self.shard(&key)).put(key, entry, self.max_bytes);
     }
 
-    pub(super) fn remove(&self, key: &CacheKey) {
-        let _gone = lock(self.shard(key)).remove(key);
+    /// Removes what was stored then, and not what has come in its place since.
+    pub(super) fn remove(&self, key: &CacheKey, stored_at: Instant) {
+        let _gone = lock(self.shard(key)).remove(key, stored_at);
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -149,7 +150,10 @@ impl Shard {
         }
     }
 
-    fn remove(&mut self, key: &CacheKey) -> Option<Entry> {
+    fn remove(&mut self, key: &CacheKey, stored_at: Instant) -> Option<Entry> {
+        self.entries
+            .get(key)
+            .filter(|entry| entry.stored_at == stored_at)?;
         let entry = self.entries.remove(key)?;
         self.bytes -= entry.bytes();
         Some(entry)
@@ -255,8 +259,19 @@ mod tests {
         all.put(key(1), entry(100));
         all.put(key(1), entry(50));
         assert_eq!(all.bytes(), (50 + OVERHEAD) as u64);
-        all.remove(&key(1));
-        all.remove(&key(1));
+        let stored_at = all.get(&key(1)).unwrap().stored_at;
+        all.remove(&key(1), stored_at);
+        all.remove(&key(1), stored_at);
         assert_eq!((all.len(), all.bytes()), (0, 0));
+    }
+    // Between a look at an answer whose time is up and its removal somebody else may put a new one.
+    #[test]
+    fn an_answer_that_came_in_the_place_of_an_old_one_is_not_removed_for_it() {
+        let all = Shards::new(1 << 20, 256 << 10);
+        let new = entry(50);
+        let before = new.stored_at - std::time::Duration::from_secs(3600);
+        all.put(key(1), new);
+        all.remove(&key(1), before);
+        assert_eq!(all.len(), 1);
     }
 }

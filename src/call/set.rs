@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// let mut request = http::Request::new(());
 /// request.extensions_mut().insert(Feature::new("chat"));
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Feature(
     /// `None` for the default, which most calls have: one reference count for all of them would be the busiest place in
     /// memory.
@@ -90,6 +90,12 @@ impl From<String> for Feature {
 impl std::borrow::Borrow<str> for Feature {
     fn borrow(&self) -> &str {
         self.as_str()
+    }
+}
+
+impl fmt::Debug for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Feature").field(&self.as_str()).finish()
     }
 }
 
@@ -170,6 +176,7 @@ mod tests {
         ] {
             assert_eq!(feature, Feature::new(name));
             assert_eq!(feature.to_string(), name);
+            assert_eq!(format!("{feature:?}"), format!("Feature({name:?})"));
             assert!(HashSet::from([feature.clone()]).contains(name));
             assert!(BTreeSet::from([feature]).contains(name));
         }

@@ -65,8 +65,14 @@ impl Tee {
 
     /// Takes the next piece. False: the answer is too large to be kept, and what was held is let go.
     pub(super) fn push(&mut self, piece: &[u8]) -> bool {
-        let fits = piece.len() <= MAX_BYTES - self.held.len();
+        let bytes = self.held.len() + piece.len();
+        let fits = bytes <= MAX_BYTES;
         if fits {
+            if bytes > self.held.capacity() {
+                // Doubled, but never to more than may be held.
+                let room = bytes.max(2 * self.held.len()).min(MAX_BYTES);
+                self.held.reserve_exact(room - self.held.len());
+            }
             self.held.extend_from_slice(piece);
         } else {
             self.held = Vec::new();

@@ -139,9 +139,11 @@ pub(super) fn drop_hop_by_hop(map: &mut HeaderMap) {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| map.contains_key(name))
         .collect();
-    headers::remove_where(map, |name| {
-        HOP_BY_HOP.contains(name) || named.contains(name)
-    });
+    // A search for each: there may be thousands, and each header that is there would be compared with all of them.
+    for name in named {
+        map.remove(name);
+    }
+    headers::remove_where(map, |name| HOP_BY_HOP.contains(name));
 }
 
 #[cfg(test)]

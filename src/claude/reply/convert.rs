@@ -181,8 +181,7 @@ impl Reader {
         let (said, data) = data.split_at(memchr(b',', data)?);
         let data = data.strip_prefix(b",\"delta\":{\"type\":\"text_delta\",\"text\":")?;
         // Claude puts spaces between the last two, so that lengths tell less.
-        let data = data.trim_ascii_end().strip_suffix(b"}")?;
-        let data = data.trim_ascii_end().strip_suffix(b"}")?;
+        let data = trim_end(trim_end(data).strip_suffix(b"}")?).strip_suffix(b"}")?;
         if serde_json::from_slice(said).ok() != Some(index) {
             return None;
         }
@@ -236,6 +235,12 @@ impl Reader {
 
 fn is_at(data: &Value, index: usize) -> bool {
     data.get("index").and_then(Value::as_u64) == u64::try_from(index).ok()
+}
+
+/// Without the white space at the end of a line, as JSON knows it: a form feed is none.
+fn trim_end(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
+    line.get(..end.map_or(0, |end| end + 1)).unwrap_or_default()
 }
 
 /// A JSON string.
