@@ -24,9 +24,6 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 /// What a connection buffers: a head of a request that fills it gets a 431.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Headers of a request: 431 above it. The SDKs send some 20.
-const MAX_HEADERS: usize = 128;
-
 /// Serves a connection until its end, or that of the proxy.
 pub(super) async fn serve<F, A, B>(
     stream: TcpStream,
@@ -48,11 +45,11 @@ pub(super) async fn serve<F, A, B>(
         // An async block would hold the future twice, and hyper moves it.
         answer(request).map(Ok::<_, Infallible>)
     });
+    // Of headers as many as hyper takes by itself, 100: where that is set, each head costs two lists on the heap.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
     // It may have changed before anybody watched.

@@ -39,7 +39,7 @@
 //! |---|---|
 //! | calls in flight | `max_in_flight`, from the head of the request to the end of the answer |
 //! | bytes held | `max_held`: bodies of calls until their answer is committed, answers held back, and what may yet be cached |
-//! | the head of a request | some 64 KiB and 128 headers (431), 30 s |
+//! | the head of a request | some 64 KiB and 100 headers (431), 30 s |
 //! | the body of a request | `max_body`, where it is held; 30 s without a byte, and 30 s over 4 KiB/s |
 //! | an answer that nobody reads | `slow_reader` |
 //! | connections | four times `max_in_flight` |
