@@ -12,7 +12,7 @@ use crate::{
     body::ReplayBody,
     classify::TransportKind,
     client,
-    kept::KeptRequest,
+    kept::Original,
     proxy::{forward, limits::Ticket, shutdown::Stop},
 };
 use http::{Request, Response};
@@ -75,7 +75,7 @@ impl Service<Request<ReplayBody>> for Upstream {
     fn call(&mut self, mut request: Request<ReplayBody>) -> Sending {
         let again = Again {
             pool: self.pool.clone(),
-            kept: KeptRequest::of(&mut request),
+            original: Original::of(&mut request),
         };
         let request = request.map(|body| Outgoing::Held { body });
         Sending {
@@ -90,7 +90,7 @@ impl Service<Request<ReplayBody>> for Upstream {
 #[derive(Debug)]
 struct Again {
     pool: Arc<Pool>,
-    kept: KeptRequest<ReplayBody>,
+    original: Arc<Original<ReplayBody>>,
 }
 
 pin_project! {
@@ -124,8 +124,9 @@ impl Future for Sending {
                 Err(error) => error,
             };
             match this.again.take() {
-                Some(Again { pool, kept }) if was_closed_idle(&error) => {
-                    let request = kept.again(|_| {}).map(|body| Outgoing::Held { body });
+                Some(Again { pool, original }) if was_closed_idle(&error) => {
+                    let request = original.request().clone();
+                    let request = request.map(|body| Outgoing::Held { body });
                     this.answer.set(pool.request(request));
                 }
                 _ => return Poll::Ready(Err(error)),
