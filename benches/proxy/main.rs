@@ -8,8 +8,9 @@
 //! Upstream, both proxies and the load are processes of their own. Claude-proxy is the command itself with its default
 //! settings: cache, monitor, circuits and all. In each round everything is measured in turn, and what is compared is
 //! compared within a round, since a machine is not equally fast all the time: read the ratios and the differences, not
-//! the times. Calls ask 1000 different things, so that the cache has something to keep. Upstream answers at once, which
-//! Claude never does: what is timed is work, and nobody waits.
+//! the times. Calls ask 1000 different things, so that the cache has something to keep: of so many answers a second, the
+//! 1000 that it takes by default. Upstream answers at once, which Claude never does: what is timed is work, and nobody
+//! waits.
 //!
 //! The load is made by a small generator of its own ([`load`]); where `oha` or `wrk` is on the `PATH`, it measures the
 //! throughput once more.
