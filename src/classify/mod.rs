@@ -37,6 +37,8 @@ pub use classifier::{Classify, ClaudeClassifier};
 pub use failure::Failure;
 pub use kind::FailureKind;
 pub use transport::TransportKind;
+#[cfg(feature = "proxy")]
+pub(crate) use transport::Unconnected;
 pub use verdict::{End, Ended, Verdict};
 
 pub(crate) use kind::Retry;

@@ -45,6 +45,32 @@ pub enum TransportKind {
     Timeout,
 }
 
+/// That no connection came to be, said by a client of ours.
+#[cfg(feature = "proxy")]
+#[derive(Debug)]
+pub(crate) struct Unconnected(crate::BoxError);
+
+#[cfg(feature = "proxy")]
+impl Unconnected {
+    pub(crate) fn new(error: crate::BoxError) -> Self {
+        Self(error)
+    }
+}
+
+#[cfg(feature = "proxy")]
+impl fmt::Display for Unconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no connection")
+    }
+}
+
+#[cfg(feature = "proxy")]
+impl Error for Unconnected {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
 impl TransportKind {
     /// The name in logs: `connect`, `tls`, `stale`, `reset`, `timeout`.
     pub fn as_str(self) -> &'static str {
@@ -120,6 +146,10 @@ fn is_connect(error: &(dyn Error + 'static)) -> bool {
     #[cfg(any(feature = "hyper", feature = "reqwest"))]
     if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
         return error.is_connect();
+    }
+    #[cfg(feature = "proxy")]
+    if error.is::<Unconnected>() {
+        return true;
     }
     is_io(error, &UNCONNECTED)
 }

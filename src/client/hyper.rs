@@ -3,7 +3,7 @@
 use crate::body::replay::ReplayBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Builder, Client, connect::HttpConnector},
+    client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use std::time::Duration;
@@ -45,7 +45,14 @@ pub type HttpsClient = Client<HttpsConnector<HttpConnector>, ReplayBody>;
 ///
 /// Making it needs no runtime; sending through it needs one of tokio's.
 pub fn https_client() -> HttpsClient {
-    builder().build(connector(Duration::from_secs(5)))
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(90))
+        .pool_max_idle_per_host(100)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(10))
+        .build(connector(Duration::from_secs(5)))
 }
 
 /// Connections as the table of [`https_client`] says, but for the time one may take.
@@ -69,17 +76,4 @@ pub(crate) fn connector(connect_timeout: Duration) -> HttpsConnector<HttpConnect
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(tcp)
-}
-
-/// A client as the table of [`https_client`] says, but for its connections.
-pub(crate) fn builder() -> Builder {
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(90))
-        .pool_max_idle_per_host(100)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .http2_keep_alive_timeout(Duration::from_secs(10));
-    builder
 }

@@ -11,11 +11,11 @@ mod hyper;
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 mod reqwest;
 
+#[cfg(feature = "proxy")]
+pub(crate) use self::hyper::connector;
 #[cfg(feature = "hyper")]
 #[cfg_attr(docsrs, doc(cfg(feature = "hyper")))]
 pub use self::hyper::{HttpsClient, https_client};
-#[cfg(feature = "proxy")]
-pub(crate) use self::hyper::{builder, connector};
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 pub use self::reqwest::{ReqwestFuture, ReqwestService};

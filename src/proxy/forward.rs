@@ -9,6 +9,7 @@
 //! | `tower-claude-*` | read, then dropped | dropped, and set anew |
 //! | all others: `anthropic-version`, `anthropic-beta`, credentials, unknown ones | as they are | as they are |
 
+use super::upstream::Target;
 use crate::{
     call::{Deadline, Feature},
     claude::headers::{self, FEATURE},
@@ -17,8 +18,8 @@ use crate::{
 use http::{
     HeaderMap, HeaderName, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRAILER, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
     },
     request, response,
 };
@@ -50,18 +51,18 @@ static HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// Readies the head of a request that passes through for upstream. Its address is another's business.
-pub(super) fn to_upstream(head: &mut request::Parts) {
-    to_stack(head);
+pub(super) fn to_upstream(head: &mut request::Parts, target: &Target) {
+    to_stack(head, target);
     headers::strip_ours(&mut head.headers);
     headers::mark_secrets(&mut head.headers);
 }
 
 /// The same for the stack, whose [`Replay`](crate::replay) sees to our own headers and to secrets.
-pub(super) fn to_stack(head: &mut request::Parts) {
+pub(super) fn to_stack(head: &mut request::Parts, target: &Target) {
     // Whatever the caller speaks: the client chooses its own.
     head.version = Version::HTTP_11;
     drop_hop_by_hop(&mut head.headers);
-    head.headers.remove(HOST);
+    target.name_in(&mut head.headers);
     head.headers.remove(EXPECT);
 }
 
@@ -159,6 +160,10 @@ mod tests {
         head
     }
 
+    fn target() -> Target {
+        Target::new(&"https://upstream".parse().unwrap()).unwrap()
+    }
+
     fn names(map: &HeaderMap) -> Vec<&str> {
         map.keys().map(HeaderName::as_str).collect()
     }
@@ -166,7 +171,7 @@ mod tests {
     #[test]
     fn hop_by_hop_headers_are_dropped_and_those_that_connection_names() {
         let mut head = request(&[
-            ("connection", "close, X-Hop"),
+            ("connection", "close, X-Hop, host"),
             ("connection", "keep-alive,x-hop-too,, bad name"),
             ("keep-alive", "timeout=5"),
             ("x-hop", "1"),
@@ -181,8 +186,9 @@ mod tests {
             ("tower-claude-feature", "chat"),
             ("x-kept", "1"),
         ]);
-        to_upstream(&mut head);
-        assert_eq!(names(&head.headers), ["x-kept"]);
+        to_upstream(&mut head, &target());
+        assert_eq!(names(&head.headers), ["x-kept", "host"]);
+        assert_eq!(head.headers["host"], "upstream");
     }
 
     #[test]
@@ -197,7 +203,8 @@ mod tests {
             ("x-unknown", "1"),
         ];
         let mut head = request(&all);
-        to_upstream(&mut head);
+        to_upstream(&mut head, &target());
+        head.headers.remove("host").unwrap();
         assert_eq!(head.headers, request(&all).headers);
         assert!(!format!("{:?}", head.headers).contains("Bearer"));
     }

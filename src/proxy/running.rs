@@ -3,14 +3,13 @@
 use super::{
     auth::Auth,
     body::ProxyBody,
-    error::StartError,
     forward,
     limits::Ticket,
     pass::{self, Streamed},
     read::ReadBody,
     refusal::{self, Refusal},
     routes::Route,
-    upstream::{Target, Upstream},
+    upstream::Upstream,
 };
 use crate::{
     cache::MemoryCache,
@@ -38,32 +37,25 @@ pub(super) struct Running {
     pub(super) stack: Resilience,
     pub(super) upstream: Upstream,
     auth: Auth,
-    target: Target,
     messages: Resilient<Upstream>,
     count_tokens: Resilient<Upstream>,
 }
 
 impl Running {
-    pub(super) fn new(
-        config: Config,
-        stack: Resilience,
-        auth: Auth,
-        upstream: Upstream,
-    ) -> Result<Self, StartError> {
+    pub(super) fn new(config: Config, stack: Resilience, auth: Auth, upstream: Upstream) -> Self {
         // Shares all but what could stand in for a number.
         let without_degrade = Resilience {
             degrade: DegradeLayer::off(),
             ..stack.clone()
         };
-        Ok(Self {
-            target: Target::new(&config.upstream)?,
+        Self {
             messages: stack.layer(upstream.clone()),
             count_tokens: without_degrade.layer(upstream.clone()),
             config,
             stack,
             upstream,
             auth,
-        })
+        }
     }
 
     /// Whether a request may be answered at all, and by what.
@@ -108,7 +100,8 @@ impl Running {
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        head.uri = match self.target.join(&head.uri) {
+        let target = self.upstream.target();
+        head.uri = match target.path(&head.uri) {
             Ok(uri) => uri,
             Err(_) => return Refusal::BadPath.answer().map(ProxyBody::own),
         };
@@ -118,7 +111,7 @@ impl Running {
             Route::Other => {
                 let upstream = self.upstream.clone();
                 let waits = head.headers.contains_key(EXPECT);
-                forward::to_upstream(&mut head);
+                forward::to_upstream(&mut head, target);
                 let body = Streamed { body, waits };
                 let passed = pass::pass(upstream, head, body, self.config.deadline).await;
                 return match passed {
@@ -128,7 +121,7 @@ impl Running {
             }
         };
         forward::open_call(&mut head, &self.config);
-        forward::to_stack(&mut head);
+        forward::to_stack(&mut head, target);
         let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
         let mut sending = pin!(stack.send(Request::from_parts(head, body)));
         // Its body is boxed where it comes from: it is large, and goes through many hands.

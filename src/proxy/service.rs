@@ -9,7 +9,7 @@ use super::{
     refusal::Refusal,
     running::Running,
     shutdown::{Course, Phase, Stop},
-    upstream::Upstream,
+    upstream::{Target, Upstream},
 };
 use crate::{
     call::Feature,
@@ -96,9 +96,10 @@ impl Proxy {
         let stack = config.resilience()?.observe(observer).build()?;
         let auth = Auth::new(config.auth.as_ref(), &variable)?;
         let course = Course::new();
-        let upstream = Upstream::new(config.timeouts.connect, course.stop());
+        let target = Target::new(&config.upstream)?;
+        let upstream = Upstream::new(target, config.timeouts.connect, course.stop());
         let limits = Arc::new(Limits::new(&config));
-        let running = Running::new(config, stack, auth, upstream)?;
+        let running = Running::new(config, stack, auth, upstream);
         Ok(Self {
             shared: Arc::new(Shared {
                 running: Mutex::new(Arc::new(running)),
@@ -140,8 +141,10 @@ impl Proxy {
         let old = self.running();
         let auth = Auth::new(config.auth.as_ref(), &self.shared.variable)?;
         let mut upstream = old.upstream.clone();
-        if config.timeouts.connect != old.config.timeouts.connect {
-            upstream = Upstream::new(config.timeouts.connect, self.shared.course.stop());
+        let target = Target::new(&config.upstream)?;
+        let connect = config.timeouts.connect;
+        if target != *old.upstream.target() || connect != old.config.timeouts.connect {
+            upstream = Upstream::new(target, connect, self.shared.course.stop());
         }
         for (name, old, new) in [
             ("listen", old.config.listen, config.listen),
@@ -152,7 +155,7 @@ impl Proxy {
             }
         }
         let stack = old.stack.reloaded(config.resilience()?)?;
-        let running = Running::new(config, stack, auth, upstream)?;
+        let running = Running::new(config, stack, auth, upstream);
         self.shared.limits.set(&running.config);
         *lock(&self.shared.running) = Arc::new(running);
         Ok(())

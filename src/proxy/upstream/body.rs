@@ -1,5 +1,6 @@
 //! What goes to upstream and what comes back.
 
+use super::{link::Link, pool::Pool};
 use crate::{
     body::ReplayBody,
     classify::{Failure, FailureKind},
@@ -64,24 +65,61 @@ impl fmt::Debug for Outgoing {
     }
 }
 
-pin_project! {
-    /// The body of an answer: counted while layers above hold it, and broken off when the proxy ends.
-    #[derive(Debug)]
-    pub(in crate::proxy) struct UpstreamBody {
-        #[pin]
-        inner: Incoming,
-        // None: nothing of it is held.
-        ticket: Option<Arc<Ticket>>,
-        stop: Stop,
+impl Outgoing {
+    /// Whether all of it is there.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. })
     }
 }
 
+/// The body of an answer: it drives its connection, is counted while layers above hold it, and broken off when the proxy
+/// ends.
+#[derive(Debug)]
+pub(in crate::proxy) struct UpstreamBody {
+    inner: Incoming,
+    // None: somebody else drives it, or it is over.
+    driven: Option<(Box<Link>, Arc<Pool>)>,
+    // None: nothing of it is held.
+    ticket: Option<Arc<Ticket>>,
+    stop: Stop,
+}
+
 impl UpstreamBody {
-    pub(super) fn new(inner: Incoming, ticket: Option<Arc<Ticket>>, stop: Stop) -> Self {
-        Self {
+    pub(super) fn new(
+        inner: Incoming,
+        driven: Option<(Box<Link>, Arc<Pool>)>,
+        ticket: Option<Arc<Ticket>>,
+        stop: Stop,
+    ) -> Self {
+        let mut body = Self {
             inner,
+            driven,
             ticket,
             stop,
+        };
+        // One without a body has ended already, and nobody polls it.
+        if body.inner.is_end_stream() {
+            body.let_go();
+        }
+        body
+    }
+
+    /// The answer is whole: its connection is free for another call.
+    fn let_go(&mut self) {
+        if let Some((link, pool)) = self.driven.take() {
+            pool.keep(link);
+        }
+    }
+
+    fn poll_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let inner = &mut self.inner;
+        let mut poll = |cx: &mut Context<'_>| Pin::new(&mut *inner).poll_frame(cx);
+        match &mut self.driven {
+            Some((link, _)) => link.poll(cx, poll),
+            None => poll(cx),
         }
     }
 }
@@ -91,20 +129,29 @@ impl Body for UpstreamBody {
     type Error = BoxError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        if this.stop.is_now() {
+        if self.stop.is_now() {
             let failure = Failure::new(FailureKind::Cancelled).with_detail("the proxy stops");
             return Poll::Ready(Some(Err(failure.into())));
         }
-        let frame = match ready!(this.inner.poll_frame(cx)) {
+        let frame = match ready!(self.poll_inner(cx)) {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-            None => return Poll::Ready(None),
+            Some(Err(error)) => {
+                self.driven = None;
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            None => {
+                self.let_go();
+                return Poll::Ready(None);
+            }
         };
-        if let (Some(ticket), Some(data)) = (this.ticket, frame.data_ref()) {
+        // Nothing comes after trailers, and who has got them may not ask.
+        if frame.is_trailers() || self.inner.is_end_stream() {
+            self.let_go();
+        }
+        if let (Some(ticket), Some(data)) = (&self.ticket, frame.data_ref()) {
             if let Err(full) = ticket.hold_answer(data.len()) {
                 return Poll::Ready(Some(Err(Failure::from(full).into())));
             }

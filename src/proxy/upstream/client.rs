@@ -1,41 +1,39 @@
 //! The client of a proxy.
 //!
-//! Upstream closes kept connections when it likes. A request that meets such a close before any byte of an answer says
-//! nothing of the model, so it is sent once more, at once, and costs its call no attempt. Only a connection that has
-//! carried an answer before can have been idle: on a new one a reset is a failure like any other.
+//! Upstream closes kept connections when it likes. A request that finds its connection closed before it was written goes
+//! over another one. One that was written, and meets a close before the head of an answer, says nothing of the model: it is
+//! sent once more, at once, over a new connection, and costs its call no attempt. Only a connection that has carried an
+//! answer before can have been idle: on a new one a reset is a failure like any other.
 
 use super::{
     body::{Outgoing, UpstreamBody},
-    connector::{Marking, Used},
+    error::SendError,
+    link::Link,
+    pool::{Pool, Shared, Way},
+    target::Target,
 };
 use crate::{
     body::ReplayBody,
     classify::TransportKind,
-    client,
     kept::Original,
     proxy::{forward, limits::Ticket, shutdown::Stop},
 };
+use futures_util::FutureExt;
 use http::{Request, Response};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::{self, Client, ResponseFuture, connect::HttpConnector};
-use pin_project_lite::pin_project;
+use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{
-    future::Future,
+    fmt,
+    future::{Future, poll_fn},
+    mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
+use tokio::sync::oneshot;
 use tower_service::Service;
 
-/// An upstream that did not answer.
-pub(in crate::proxy) type SendError = legacy::Error;
-
-type Pool = Client<Marking<HttpsConnector<HttpConnector>>, Outgoing>;
-
 /// The connections to upstream. Clones share them.
-///
-/// Each layer of the stack keeps a clone for each of its calls, and hyper's client is a large thing to copy so often.
 #[derive(Debug, Clone)]
 pub(in crate::proxy) struct Upstream {
     pool: Arc<Pool>,
@@ -43,20 +41,43 @@ pub(in crate::proxy) struct Upstream {
 }
 
 impl Upstream {
-    pub(in crate::proxy) fn new(connect_timeout: Duration, stop: Stop) -> Self {
-        let inner = client::connector(connect_timeout);
+    /// Connections to this target, each made in so much time.
+    pub(in crate::proxy) fn new(target: Target, connect_timeout: Duration, stop: Stop) -> Self {
         Self {
-            pool: Arc::new(client::builder().build(Marking::new(inner))),
+            pool: Arc::new(Pool::new(target, connect_timeout)),
             stop,
         }
     }
 
+    pub(in crate::proxy) fn target(&self) -> &Target {
+        self.pool.target()
+    }
+
     /// Sends a request whose body is read from elsewhere, and so can be sent only once.
     pub(in crate::proxy) fn send_once(&self, request: Request<Outgoing>) -> Sending {
+        self.send(request, None, None)
+    }
+
+    fn send(
+        &self,
+        request: Request<Outgoing>,
+        original: Option<Arc<Original<ReplayBody>>>,
+        ticket: Option<Arc<Ticket>>,
+    ) -> Sending {
+        let pool = Arc::clone(&self.pool);
+        let course = match pool.take() {
+            Some(Way::Own(mut link)) if request.body().is_held() => {
+                link.send(request);
+                Course::Driven { link, original }
+            }
+            way => Course::Other {
+                answer: Box::pin(exchange(Arc::clone(&pool), way, request, original)),
+            },
+        };
         Sending {
-            answer: self.pool.request(request),
-            again: None,
-            ticket: None,
+            course,
+            pool,
+            ticket,
             stop: self.stop.clone(),
         }
     }
@@ -73,73 +94,221 @@ impl Service<Request<ReplayBody>> for Upstream {
     }
 
     fn call(&mut self, mut request: Request<ReplayBody>) -> Sending {
-        let again = Again {
-            pool: self.pool.clone(),
-            original: Original::of(&mut request),
-        };
+        let original = Original::of(&mut request);
         let request = request.map(|body| Outgoing::Held { body });
-        Sending {
-            answer: self.pool.request(request),
-            again: Some(again),
-            ticket: Ticket::current(),
-            stop: self.stop.clone(),
-        }
+        self.send(request, Some(original), Ticket::current())
     }
 }
 
-#[derive(Debug)]
-struct Again {
+/// An answer to come.
+pub(in crate::proxy) struct Sending {
+    course: Course,
     pool: Arc<Pool>,
-    original: Arc<Original<ReplayBody>>,
+    ticket: Option<Arc<Ticket>>,
+    stop: Stop,
 }
 
-pin_project! {
-    /// An answer to come.
-    #[derive(Debug)]
-    pub(in crate::proxy) struct Sending {
-        #[pin]
-        answer: ResponseFuture,
-        again: Option<Again>,
-        ticket: Option<Arc<Ticket>>,
-        stop: Stop,
-    }
+/// How a request goes.
+enum Course {
+    /// As nearly all do: over a connection that was kept, which this future drives.
+    Driven {
+        link: Box<Link>,
+        original: Option<Arc<Original<ReplayBody>>>,
+    },
+    /// In any other way. Boxed: it is large, and has no name.
+    Other {
+        answer: Pin<Box<dyn Future<Output = Result<Answer, SendError>> + Send>>,
+    },
+    /// It has its answer.
+    Over,
 }
+
+/// The head of an answer, and the connection that brings the rest, if nobody else drives it.
+type Answer = (Response<Incoming>, Option<Box<Link>>);
 
 impl Future for Sending {
     type Output = Result<Response<UpstreamBody>, SendError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            let error = match ready!(this.answer.as_mut().poll(cx)) {
-                Ok(response) => {
-                    if let Some(used) = response.extensions().get::<Used>() {
-                        used.mark();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let (response, link) = loop {
+            match mem::replace(&mut this.course, Course::Over) {
+                Course::Driven { mut link, original } => match link.poll_answer(cx) {
+                    Poll::Ready(Ok(response)) => break (response, Some(link)),
+                    Poll::Ready(Err(lost)) => {
+                        let pool = Arc::clone(&this.pool);
+                        let is_used = link.is_used();
+                        drop(link);
+                        let answer = Box::pin(again(pool, is_used, lost.into(), original));
+                        this.course = Course::Other { answer };
                     }
-                    let (mut head, body) = response.into_parts();
-                    forward::from_upstream(&mut head);
-                    let body = UpstreamBody::new(body, this.ticket.take(), this.stop.clone());
-                    return Poll::Ready(Ok(Response::from_parts(head, body)));
-                }
-                Err(error) => error,
-            };
-            match this.again.take() {
-                Some(Again { pool, original }) if was_closed_idle(&error) => {
-                    let request = original.request().clone();
-                    let request = request.map(|body| Outgoing::Held { body });
-                    this.answer.set(pool.request(request));
-                }
-                _ => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        this.course = Course::Driven { link, original };
+                        return Poll::Pending;
+                    }
+                },
+                Course::Other { mut answer } => match answer.poll_unpin(cx) {
+                    Poll::Ready(answer) => break answer?,
+                    Poll::Pending => {
+                        this.course = Course::Other { answer };
+                        return Poll::Pending;
+                    }
+                },
+                Course::Over => return Poll::Pending,
             }
+        };
+        let (mut head, body) = response.into_parts();
+        forward::from_upstream(&mut head);
+        let driven = link.map(|link| (link, Arc::clone(&this.pool)));
+        let body = UpstreamBody::new(body, driven, this.ticket.take(), this.stop.clone());
+        Poll::Ready(Ok(Response::from_parts(head, body)))
+    }
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").finish_non_exhaustive()
+    }
+}
+
+/// Sends a request over a connection that is there, or else over a new one.
+async fn exchange(
+    pool: Arc<Pool>,
+    mut way: Option<Way>,
+    mut request: Request<Outgoing>,
+    original: Option<Arc<Original<ReplayBody>>>,
+) -> Result<Answer, SendError> {
+    // Each that fails was taken from the pool.
+    while let Some(found) = way {
+        let is_used = found.is_used();
+        let lost = match send(&pool, found, request).await {
+            Ok(answer) => return Ok(answer),
+            Err(lost) => lost,
+        };
+        let Some(unsent) = lost.unsent else {
+            return once_more(&pool, is_used, lost.error, original).await;
+        };
+        request = *unsent;
+        way = pool.take();
+    }
+    let way = pool.connect().await?;
+    let answer = send(&pool, way, request).await;
+    answer.map_err(|lost| lost.error)
+}
+
+/// Goes on with a request that got no answer over a connection that was kept.
+async fn again(
+    pool: Arc<Pool>,
+    is_used: bool,
+    lost: Lost,
+    original: Option<Arc<Original<ReplayBody>>>,
+) -> Result<Answer, SendError> {
+    match lost.unsent {
+        Some(unsent) => {
+            let way = pool.take();
+            exchange(pool, way, *unsent, original).await
+        }
+        None => once_more(&pool, is_used, lost.error, original).await,
+    }
+}
+
+/// Sends a request a second time, over a new connection, if the first was merely late for its own.
+async fn once_more(
+    pool: &Arc<Pool>,
+    is_used: bool,
+    error: SendError,
+    original: Option<Arc<Original<ReplayBody>>>,
+) -> Result<Answer, SendError> {
+    match original {
+        Some(original) if is_used && was_closed(&error) => {
+            let way = pool.connect().await?;
+            let request = original.request().clone();
+            let answer = send(pool, way, request.map(|body| Outgoing::Held { body })).await;
+            answer.map_err(|lost| lost.error)
+        }
+        _ => Err(error),
+    }
+}
+
+/// Whether the connection was gone.
+fn was_closed(error: &SendError) -> bool {
+    let kind = TransportKind::of(error);
+    matches!(kind, Some(TransportKind::Stale | TransportKind::Reset))
+}
+
+/// A request that got no answer.
+struct Lost {
+    error: SendError,
+    // Back, if nothing of it was sent.
+    unsent: Option<Box<Request<Outgoing>>>,
+}
+
+impl From<TrySendError<Request<Outgoing>>> for Lost {
+    fn from(mut lost: TrySendError<Request<Outgoing>>) -> Self {
+        Self {
+            unsent: lost.take_message().map(Box::new),
+            error: lost.into_error().into(),
         }
     }
 }
 
-/// Whether a connection that had carried an answer was gone before this one began.
-fn was_closed_idle(error: &SendError) -> bool {
-    let reset = || {
-        let kind = TransportKind::of(error);
-        matches!(kind, Some(TransportKind::Stale | TransportKind::Reset))
-    };
-    error.connect_info().is_some_and(Used::of) && reset()
+async fn send(pool: &Arc<Pool>, way: Way, request: Request<Outgoing>) -> Result<Answer, Lost> {
+    match way {
+        Way::Own(link) if request.body().is_held() => drive(link, request).await,
+        Way::Own(link) => carry(Arc::clone(pool), link, request).await,
+        Way::Shared(shared) => share(pool, shared, request).await,
+    }
+}
+
+async fn drive(mut link: Box<Link>, request: Request<Outgoing>) -> Result<Answer, Lost> {
+    link.send(request);
+    let response = poll_fn(|cx| link.poll_answer(cx)).await?;
+    Ok((response, Some(link)))
+}
+
+/// Leaves the connection to a task: its upload may go on when the answer is there already, or nobody reads it.
+async fn carry(
+    pool: Arc<Pool>,
+    mut link: Box<Link>,
+    request: Request<Outgoing>,
+) -> Result<Answer, Lost> {
+    link.send(request);
+    let (mut teller, told) = oneshot::channel();
+    tokio::spawn(async move {
+        let answer = tokio::select! {
+            answer = poll_fn(|cx| link.poll_answer(cx)) => answer,
+            () = teller.closed() => return,
+        };
+        let is_answered = answer.is_ok();
+        if teller.send(answer).is_ok() && is_answered && link.carry().await {
+            pool.keep(link);
+        }
+    });
+    match told.await {
+        Ok(answer) => Ok((answer?, None)),
+        Err(_) => Err(Lost {
+            error: SendError::Ended,
+            unsent: None,
+        }),
+    }
+}
+
+async fn share(
+    pool: &Pool,
+    mut shared: Shared,
+    mut request: Request<Outgoing>,
+) -> Result<Answer, Lost> {
+    let target = pool.target();
+    target.to_http2(&mut request);
+    match shared.send(request).await {
+        Ok(response) => Ok((response, None)),
+        Err(lost) => {
+            pool.forget(&shared);
+            let mut lost = Lost::from(lost);
+            if let Some(unsent) = &mut lost.unsent {
+                target.to_http1(unsent);
+            }
+            Err(lost)
+        }
+    }
 }

@@ -1,0 +1,2 @@
+//! The client against upstreams that are written down byte by byte.
+
