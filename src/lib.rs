@@ -143,6 +143,7 @@ mod answer;
 mod kept;
 mod reload;
 mod rng;
+mod spare;
 mod sync;
 
 #[doc(inline)]

@@ -19,7 +19,6 @@ use tokio::time::Instant;
 /// See the [module docs](self).
 #[derive(Debug)]
 pub(super) struct Session<S, B> {
-    pub(super) service: S,
     kept: KeptRequest<B>,
     progress: Progress,
     account: Option<Arc<Account>>,
@@ -29,16 +28,11 @@ pub(super) struct Session<S, B> {
     earned: bool,
     /// Of the attempt that is under way or waited for.
     token: Option<Token>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
 }
 
 impl<S, B> Session<S, B> {
-    pub(super) fn new(
-        service: S,
-        kept: KeptRequest<B>,
-        progress: Progress,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(kept: KeptRequest<B>, progress: Progress, shared: Arc<Shared<S>>) -> Self {
         let call = kept.call();
         let accounts = shared.accounts.as_ref();
         let account = accounts.map(|accounts| {
@@ -47,7 +41,6 @@ impl<S, B> Session<S, B> {
         });
         let sent_before = call.map_or(0, Call::sent);
         Self {
-            service,
             kept,
             progress,
             account,
@@ -161,6 +154,14 @@ impl<S, B> Session<S, B> {
             kind,
             reason,
         });
+    }
+
+    /// The service of an attempt after the first.
+    pub(super) fn service(&self) -> S
+    where
+        S: Clone,
+    {
+        self.shared.spare.fresh()
     }
 
     /// The request of the attempt that begins now.

@@ -4,7 +4,6 @@ use super::{chain::Route, future::ModelFallbackFuture, hops::Hops, layer::Shared
 use crate::{body::ReplayBody, call::Call, error::BoxError, kept::KeptRequest};
 use http::{Request, Response};
 use std::{
-    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,11 +13,11 @@ use tower_service::Service;
 #[derive(Debug, Clone)]
 pub struct ModelFallback<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
 }
 
 impl<S> ModelFallback<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Shared<S>>) -> Self {
         Self { inner, shared }
     }
 
@@ -30,7 +29,8 @@ impl<S> ModelFallback<S> {
         if !facts.is_rewritable() || !is_whole {
             return None;
         }
-        self.shared.chains.route(call.feature(), call.model()?)
+        let chains = &self.shared.settings.chains;
+        chains.route(call.feature(), call.model()?)
     }
 }
 
@@ -60,11 +60,7 @@ where
             return ModelFallbackFuture::once(self.inner.call(request));
         }
         let kept = KeptRequest::of(&mut request);
-        // The service that was polled ready makes this call and those after it; its clone waits for other calls.
-        let clone = self.inner.clone();
-        let mut service = mem::replace(&mut self.inner, clone);
-        let future = service.call(request);
         let hops = Hops::new(kept, route, Arc::clone(&self.shared));
-        ModelFallbackFuture::many(future, service, hops)
+        ModelFallbackFuture::many(self.inner.call(request), hops)
     }
 }
