@@ -245,7 +245,7 @@ mod tests {
             let Admission::Pass(pass) = admission else {
                 panic!("{admission:?}")
             };
-            old.record(pass, FAILURE, at, 0.0);
+            old.record(pass, FAILURE, at, || 0.0);
         }
         assert_eq!(old.state(), CircuitState::Open);
         drop(old);
