@@ -93,8 +93,8 @@ where
                     Err(error) => Err(error.into()),
                 },
             };
-            let verdict = Verdict::of(&result);
-            match session.attempt_ended(verdict.failure(), Instant::now()) {
+            let failure = Verdict::failure_of(&result);
+            match session.attempt_ended(failure.as_ref(), Instant::now()) {
                 None => return Poll::Ready(result),
                 // The failed answer goes before the sleep, with all it holds.
                 Some(until) => step.set(Step::Sleeping {

@@ -49,8 +49,8 @@ pin_project! {
         S: Service<Request<ReplayBody>>,
     {
         First { #[pin] future: F },
-        // Ready first, then the call.
-        Later { #[pin] future: Oneshot<S, Request<ReplayBody>> },
+        // Ready first, then the call. Boxed: it holds a request, and almost every call ends with its first model.
+        Later { future: Pin<Box<Oneshot<S, Request<ReplayBody>>>> },
     }
 }
 
@@ -90,9 +90,9 @@ where
         loop {
             let result = match hop.as_mut().project() {
                 HopProj::First { future } => ready!(future.poll(cx)).map_err(Into::into),
-                HopProj::Later { future } => ready!(future.poll(cx)).map_err(Into::into),
+                HopProj::Later { future } => ready!(future.as_mut().poll(cx)).map_err(Into::into),
             };
-            let Verdict::Failed(failure) = Verdict::of(&result) else {
+            let Some(failure) = Verdict::failure_of(&result) else {
                 return Poll::Ready(result);
             };
             let now = Instant::now();
@@ -108,7 +108,7 @@ where
             };
             *failed = Some(Box::new(told));
             hop.set(Hop::Later {
-                future: hops.service().oneshot(request),
+                future: Box::pin(hops.service().oneshot(request)),
             });
         }
     }
