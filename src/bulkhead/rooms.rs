@@ -82,8 +82,14 @@ impl Rooms {
 
     /// The compartment of a call; counts the call where its feature has none.
     pub(super) fn room(&self, feature: &Feature, model: &Arc<str>) -> Room {
-        let named = self.features.get(feature);
-        let known = named.is_some() || *feature == self.default_feature;
+        // Most calls name none, and need not be searched for.
+        let is_default = feature.is_default();
+        let named = if is_default {
+            None
+        } else {
+            self.features.get(feature)
+        };
+        let known = named.is_some() || is_default;
         if !known {
             self.unknown.fetch_add(1, Ordering::Relaxed);
         }
