@@ -141,6 +141,7 @@ pub mod timeouts;
 
 mod answer;
 mod kept;
+mod pinned;
 mod reload;
 mod rng;
 mod spare;

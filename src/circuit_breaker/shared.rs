@@ -13,6 +13,7 @@ use crate::{
     call::{Call, Tenant},
     classify::{Failure, FailureKind},
     event::{CircuitChange, Event, KeptAway},
+    pinned::Pinned,
     rng::SharedRng,
 };
 use http::StatusCode;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) circuits: Arc<Circuits>,
     pub(crate) cooldowns: Arc<Cooldowns>,
     pub(crate) rng: SharedRng,
+    /// Some of these circuits, for calls.
+    pinned: Pinned<Arc<Circuit>>,
     /// The name of the circuit of calls that name no model; made once, so that they cost no allocation either.
     unnamed: Arc<str>,
 }
@@ -47,12 +50,21 @@ impl Default for Shared {
             circuits: Arc::default(),
             cooldowns: Arc::default(),
             rng: SharedRng::default(),
+            pinned: Pinned::default(),
             unnamed: circuits::DEFAULT.into(),
         }
     }
 }
 
 impl Shared {
+    /// The same for a service: with a place for the circuit of each pinned model.
+    pub(crate) fn for_calls(&self) -> Self {
+        Self {
+            pinned: Pinned::new(&self.policy.pinned),
+            ..self.clone()
+        }
+    }
+
     /// Decides about a call at `now`.
     pub(crate) fn enter(self: &Arc<Self>, call: Option<&Call>, now: Instant) -> Entry {
         let model = match call {
@@ -73,7 +85,9 @@ impl Shared {
             self.mark_if_open_longer(&mut failure, model, now);
             return Entry::Rejected(failure);
         }
-        let circuit = self.circuits.get(model, &self.policy, now);
+        let find = || self.circuits.get(model, &self.policy, now);
+        let circuit = self.pinned.get(model, find).cloned();
+        let circuit = circuit.unwrap_or_else(find);
         let divertible = call.is_some_and(|call| call.models_left() > 0);
         if let Some(pass) = circuit.pass(divertible) {
             return self.watch(circuit, call, pass, now);
