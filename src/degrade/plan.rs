@@ -106,7 +106,8 @@ impl Plan {
     }
 
     fn tee<RB: Body>(self, response: &Response<RB>, verdict: Verdict) -> Option<Box<Tee>> {
-        if self.original.is_none() || !is_keepable(response) {
+        // At many calls a second most answers end here, so that comes before a look at them.
+        if self.original.is_none() || self.settings.is_sated() || !is_keepable(response) {
             return None;
         }
         let form = Form::of(response.headers())?;
