@@ -141,8 +141,10 @@ pub mod timeouts;
 
 mod answer;
 mod kept;
+mod pinned;
 mod reload;
 mod rng;
+mod spare;
 mod sync;
 
 #[doc(inline)]

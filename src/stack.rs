@@ -61,7 +61,7 @@ type Inner<S> = Replay<Degrade<ModelFallback<JitterBackoff<Bulkhead<CircuitBreak
 type InnerBody<RB> =
     CallBody<DegradeBody<GuardedBody<GuardedBody<CommitBody<RB>, AttemptGuard>, Permit>>>;
 
-impl<S> Layer<S> for Resilience {
+impl<S: Clone> Layer<S> for Resilience {
     type Service = Resilient<S>;
 
     fn layer(&self, client: S) -> Resilient<S> {

@@ -83,7 +83,7 @@ mod circuit {
     fn due(start: Instant) -> (Arc<Circuit>, Instant) {
         let circuit = circuit(1, start);
         let (pass, _) = admit(&circuit, start);
-        circuit.record(pass.unwrap(), FAILURE, start, 0.0);
+        circuit.record(pass.unwrap(), FAILURE, start, || 0.0);
         assert_eq!(circuit.state(), CircuitState::Open);
         (circuit, start + Duration::from_secs(60))
     }
@@ -99,7 +99,7 @@ mod circuit {
                     thread::spawn(move || {
                         let (pass, none) = admit(&circuit, now);
                         assert!(none.is_empty());
-                        pass.and_then(|pass| circuit.record(pass, FAILURE, now, 0.0).0)
+                        pass.and_then(|pass| circuit.record(pass, FAILURE, now, || 0.0).0)
                     })
                 })
                 .collect();
@@ -141,7 +141,7 @@ mod circuit {
                     let circuit = Arc::clone(&circuit);
                     thread::spawn(move || {
                         if let (Some(pass), _) = admit(&circuit, now) {
-                            circuit.record(pass, Outcome::Neutral, now, 0.0);
+                            circuit.record(pass, Outcome::Neutral, now, || 0.0);
                         }
                     })
                 })
@@ -161,14 +161,14 @@ mod circuit {
             let circuit = circuit(1, start);
             let (old, _) = admit(&circuit, start);
             let (trips, _) = admit(&circuit, start);
-            circuit.record(trips.unwrap(), FAILURE, start, 0.0);
+            circuit.record(trips.unwrap(), FAILURE, start, || 0.0);
             let now = start + Duration::from_secs(60);
             let (probe, _) = admit(&circuit, now);
             let threads: Vec<_> = [(old, FAILURE), (probe, SUCCESS)]
                 .into_iter()
                 .map(|(pass, outcome)| {
                     let circuit = Arc::clone(&circuit);
-                    thread::spawn(move || circuit.record(pass.unwrap(), outcome, now, 0.0).0)
+                    thread::spawn(move || circuit.record(pass.unwrap(), outcome, now, || 0.0).0)
                 })
                 .collect();
             let told: Vec<_> = threads
@@ -187,7 +187,7 @@ mod circuit {
             let (probe, _) = admit(&circuit, now);
             let fails = {
                 let circuit = Arc::clone(&circuit);
-                thread::spawn(move || circuit.record(probe.unwrap(), FAILURE, now, 0.0))
+                thread::spawn(move || circuit.record(probe.unwrap(), FAILURE, now, || 0.0))
             };
             circuit.reset(now);
             fails.join().unwrap();

@@ -38,6 +38,9 @@ pub trait Guard {
     fn end(self, ending: Ending);
 }
 
+/// What watches over a body. Boxed, for a body is moved through every layer.
+type Going<G> = (Box<Watch<G>>, Option<Box<EndScan>>);
+
 /// Carries a guard from the call to the end of its answer, and tells it on drop if nobody has.
 #[derive(Debug)]
 pub struct Watch<G: Guard> {
@@ -81,6 +84,31 @@ impl<G: Guard> Watch<G> {
         }
     }
 
+    /// Ends here, or goes on with the body of an answer that does, beside a scan where nobody further in has one.
+    fn go_on<B: Body>(mut self, response: &Response<B>, verdict: &Verdict) -> Option<Going<G>> {
+        let end = match verdict {
+            Verdict::Committed(end) => end,
+            Verdict::Complete => {
+                self.tell(Ending::Complete);
+                return None;
+            }
+            Verdict::Failed(failure) => {
+                self.tell(Ending::Failed(failure.kind));
+                return None;
+            }
+        };
+        let scan = if response.extensions().get::<Verdict>().is_none() {
+            EndScan::of(response.headers(), end.clone()).map(Box::new)
+        } else {
+            None
+        };
+        self.end = Some(end.clone());
+        if response.body().is_end_stream() {
+            self.finish();
+        }
+        Some((Box::new(self), scan))
+    }
+
     /// The end of the body: what the scan saw, if there was one.
     fn finish(&mut self) {
         let ending = match self.end.as_ref().and_then(End::get) {
@@ -113,7 +141,7 @@ pin_project! {
     {
         #[pin]
         inner: B,
-        // Boxed, for a body is moved through every layer, and that of an answer which came whole has none.
+        // An answer that came whole has none.
         watch: Option<Box<Watch<G>>>,
         // Only where no `Verdict` came with the answer, so that nobody further in watches the stream.
         scan: Option<Box<EndScan>>,
@@ -139,35 +167,31 @@ pub(crate) fn guard_response<B: Body, G: Guard>(
     watch: Option<Watch<G>>,
     verdict: &Verdict,
 ) -> Result<Response<GuardedBody<B, G>>, BoxError> {
-    let Some(mut watch) = watch else {
-        return result.map(|response| response.map(GuardedBody::unguarded));
-    };
-    match verdict {
-        Verdict::Failed(failure) => {
-            watch.tell(Ending::Failed(failure.kind));
-            result.map(|response| response.map(GuardedBody::unguarded))
-        }
-        Verdict::Complete => {
-            watch.tell(Ending::Complete);
-            result.map(|response| response.map(GuardedBody::unguarded))
-        }
-        Verdict::Committed(end) => result.map(|response| {
-            let scan = if response.extensions().get::<Verdict>().is_none() {
-                EndScan::of(response.headers(), end.clone()).map(Box::new)
-            } else {
-                None
-            };
-            watch.end = Some(end.clone());
-            if response.body().is_end_stream() {
-                watch.finish();
+    match result {
+        Ok(response) => Ok(guard_answer(response, watch, verdict)),
+        Err(error) => {
+            if let (Some(watch), Verdict::Failed(failure)) = (watch, verdict) {
+                watch.tell(Ending::Failed(failure.kind));
             }
-            response.map(|inner| GuardedBody {
-                inner,
-                watch: Some(Box::new(watch)),
-                scan,
-            })
-        }),
+            Err(error)
+        }
     }
+}
+
+/// The same for an answer.
+pub(crate) fn guard_answer<B: Body, G: Guard>(
+    response: Response<B>,
+    watch: Option<Watch<G>>,
+    verdict: &Verdict,
+) -> Response<GuardedBody<B, G>> {
+    // Judged where it lies, and moved once: answers are large.
+    let going = watch.and_then(|watch| watch.go_on(&response, verdict));
+    let (watch, scan) = going.unzip();
+    response.map(|inner| GuardedBody {
+        inner,
+        watch,
+        scan: scan.flatten(),
+    })
 }
 
 /// [`Watch::during`], where there may be none. It polls in one place, so that the bodies of a stack, each inside of the

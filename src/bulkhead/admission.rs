@@ -47,7 +47,7 @@ impl Shared {
         }
         // The clock is read only by calls that find no seat.
         let now = Instant::now();
-        let Patience { wait, then } = Patience::of(room.wait, call, now);
+        let Patience { wait, then } = Patience::of(room.wait(), call, now);
         if wait.is_zero() {
             return Admission::Out(self.turn_away(call, then, false));
         }

@@ -1,7 +1,7 @@
 //! A call through a compartment: in the line, then in flight.
 
 use crate::{
-    body::guarded::{GuardedBody, Watch, guard_response},
+    body::guarded::{Ending, GuardedBody, Watch, guard_answer},
     call::Call,
     classify::{Failure, FailureKind, Verdict},
     error::BoxError,
@@ -39,25 +39,31 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Waiting {
-            // Leaves the line when its seat is there or the wait is over.
-            line: Option<Waiter<S, B>>,
-            #[pin]
-            end_of_wait: Sleep,
-            // What the end of the wait is.
-            then: FailureKind,
-        },
+        // Boxed: a call that waits can afford it, and one that does not is smaller to move.
+        Waiting { waiting: Option<Pin<Box<Waiting<S, B>>>> },
         Calling {
             // Before the permit, so that what it holds is gone when the next call is let in.
             #[pin]
             future: F,
             watch: Option<Watch<Permit>>,
         },
-        TurnedAway {
-            failure: Option<Failure>,
-        },
+        TurnedAway { failure: Option<BoxError> },
     }
 }
+
+pin_project! {
+    struct Waiting<S, B> {
+        // Leaves the line when its seat is there or the wait is over.
+        line: Option<Waiter<S, B>>,
+        #[pin]
+        end_of_wait: Sleep,
+        // What the end of the wait is.
+        then: FailureKind,
+    }
+}
+
+/// A call that has its seat.
+type Called<F> = Result<(F, Watch<Permit>), Failure>;
 
 /// A call in the line.
 struct Waiter<S, B> {
@@ -71,11 +77,7 @@ struct Waiter<S, B> {
 impl<S: Service<Request<B>>, B> Waiter<S, B> {
     /// Calls with the seat; without one, fails as `then`, or as full where the compartment was closed before the end of
     /// the wait.
-    fn sit_down(
-        self,
-        turn: Poll<Option<Seat>>,
-        then: FailureKind,
-    ) -> Result<(S::Future, Watch<Permit>), Failure> {
+    fn sit_down(self, turn: Poll<Option<Seat>>, then: FailureKind) -> Called<S::Future> {
         let Self {
             place,
             mut ready,
@@ -118,16 +120,20 @@ where
         (until, then): (Instant, FailureKind),
         shared: Arc<Shared>,
     ) -> Self {
+        let line = Waiter {
+            place,
+            ready,
+            request,
+            shared,
+        };
+        let waiting = Waiting {
+            line: Some(line),
+            end_of_wait: sleep_until(until),
+            then,
+        };
         Self {
             state: State::Waiting {
-                line: Some(Waiter {
-                    place,
-                    ready,
-                    request,
-                    shared,
-                }),
-                end_of_wait: sleep_until(until),
-                then,
+                waiting: Some(Box::pin(waiting)),
             },
         }
     }
@@ -135,7 +141,7 @@ where
     pub(super) fn turned_away(failure: Failure) -> Self {
         Self {
             state: State::TurnedAway {
-                failure: Some(failure),
+                failure: Some(failure.into()),
             },
         }
     }
@@ -152,46 +158,63 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let next = match state.as_mut().project() {
-                StateProj::Waiting {
-                    line,
-                    end_of_wait,
-                    then,
-                } => {
-                    let Some(waiter) = line else {
+            match state.as_mut().project() {
+                StateProj::Waiting { waiting } => {
+                    let Some(line) = waiting else {
                         return Poll::Pending;
                     };
-                    // The seat first: one that is there at the very end of the wait is taken.
-                    let turn = waiter.place.poll_seat(cx);
-                    if turn.is_pending() {
-                        ready!(end_of_wait.poll(cx));
-                    }
-                    let Some(waiter) = line.take() else {
-                        return Poll::Pending;
-                    };
-                    match waiter.sit_down(turn, *then) {
-                        Ok((future, watch)) => State::Calling {
-                            future,
-                            watch: Some(watch),
-                        },
-                        Err(failure) => return Poll::Ready(Err(failure.into())),
-                    }
+                    let called = ready!(line.as_mut().poll_call(cx));
+                    *waiting = None;
+                    let (future, watch) = called?;
+                    let watch = Some(watch);
+                    state.set(State::Calling { future, watch });
                 }
                 StateProj::Calling { future, watch } => {
                     let polled = match watch {
                         Some(watch) => watch.during(|| future.poll(cx)),
                         None => future.poll(cx),
                     };
-                    let result = ready!(polled).map_err(Into::into);
-                    let verdict = Verdict::of(&result);
-                    return Poll::Ready(guard_response(result, watch.take(), &verdict));
+                    return Poll::Ready(match ready!(polled) {
+                        Ok(response) => {
+                            let verdict = Verdict::of_answer(&response);
+                            Ok(guard_answer(response, watch.take(), &verdict))
+                        }
+                        Err(error) => {
+                            let error = error.into();
+                            if let Some(watch) = watch.take() {
+                                watch.tell(Ending::Failed(Verdict::of_error(&error).kind));
+                            }
+                            Err(error)
+                        }
+                    });
                 }
                 StateProj::TurnedAway { failure } => match failure.take() {
-                    Some(failure) => return Poll::Ready(Err(failure.into())),
+                    Some(failure) => return Poll::Ready(Err(failure)),
                     None => return Poll::Pending,
                 },
-            };
-            state.set(next);
+            }
+        }
+    }
+}
+
+impl<S, B> Waiting<S, B>
+where
+    S: Service<Request<B>>,
+{
+    /// Waits for the seat, and calls with it.
+    fn poll_call(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Called<S::Future>> {
+        let this = self.project();
+        let Some(waiter) = this.line else {
+            return Poll::Pending;
+        };
+        // The seat first: one that is there at the very end of the wait is taken.
+        let turn = waiter.place.poll_seat(cx);
+        if turn.is_pending() {
+            ready!(this.end_of_wait.poll(cx));
+        }
+        match this.line.take() {
+            Some(waiter) => Poll::Ready(waiter.sit_down(turn, *this.then)),
+            None => Poll::Pending,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{admission::Shared, rooms::CompartmentSnapshot};
+use super::{admission::Shared, floor::CompartmentSnapshot};
 
 /// Reads and resizes the compartments of a layer at run time.
 ///

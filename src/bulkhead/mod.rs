@@ -102,6 +102,7 @@
 //! Clones share their compartments, as do all services of one layer.
 
 mod admission;
+mod floor;
 mod future;
 mod handle;
 mod layer;
@@ -111,10 +112,10 @@ mod rooms;
 mod service;
 mod settings;
 
+pub use floor::CompartmentSnapshot;
 pub use future::BulkheadFuture;
 pub use handle::Bulkheads;
 pub use layer::BulkheadLayer;
 pub use permit::Permit;
-pub use rooms::CompartmentSnapshot;
 pub use service::Bulkhead;
 pub use settings::Compartment;

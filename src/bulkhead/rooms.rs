@@ -1,10 +1,11 @@
-//! Which compartment a call belongs to: one per feature and model, in a map that outside input cannot grow.
+//! Which compartment a call belongs to: one per feature and model.
 
 use crate::{
     call::{Call, Feature},
-    sync::{Mutex, lock},
+    pinned::Pinned,
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashSet},
     sync::{
         Arc,
@@ -13,31 +14,35 @@ use std::{
     time::Duration,
 };
 
-use super::{queue::Queue, settings::Compartment};
-
-/// Compartments per feature for models that no chain names. Real traffic knows a dozen models.
-const MAX_MODELS: usize = 256;
-/// Longer than any model's name; keeps the map small in bytes too.
-const MAX_NAME: usize = 256;
-/// The name of the compartment that the models without one of their own share.
-pub(super) const OTHER_MODELS: &str = "*";
+use super::{
+    floor::{CompartmentSnapshot, Floor},
+    queue::Queue,
+    settings::Compartment,
+};
 
 /// All compartments of a layer.
 #[derive(Debug)]
 pub(super) struct Rooms {
-    features: BTreeMap<Feature, Arc<Floor>>,
-    default: Arc<Floor>,
+    features: BTreeMap<Feature, Wing>,
+    default: Wing,
     default_feature: Feature,
     no_model: Arc<str>,
     unknown: Arc<AtomicU64>,
 }
 
 /// What a call is told of where it belongs.
-pub(super) struct Room {
-    pub(super) wait: Duration,
-    pub(super) queue: Arc<Queue>,
+pub(super) struct Room<'a> {
+    pub(super) queue: Cow<'a, Arc<Queue>>,
+    floor: &'a Floor,
     /// False: the call named a feature that has no compartment.
     pub(super) known: bool,
+}
+
+impl Room<'_> {
+    /// How long a call waits for a seat.
+    pub(super) fn wait(&self) -> Duration {
+        self.floor.wait()
+    }
 }
 
 impl Rooms {
@@ -49,9 +54,9 @@ impl Rooms {
         Self {
             features: features
                 .iter()
-                .map(|(name, settings)| (name.clone(), Floor::new(*settings, pinned.clone())))
+                .map(|(name, settings)| (name.clone(), Wing::new(*settings, pinned)))
                 .collect(),
-            default: Floor::new(default, pinned.clone()),
+            default: Wing::new(default, pinned),
             default_feature: Feature::default(),
             no_model: "".into(),
             unknown: Arc::default(),
@@ -68,28 +73,40 @@ impl Rooms {
     ) -> Self {
         let mut rooms = Self::new(features, default, pinned);
         rooms.unknown = old.unknown.clone();
-        rooms.default = old.default.clone();
-        rooms.default.reconfigure(default, pinned.clone());
-        for (feature, floor) in &mut rooms.features {
+        rooms.default.adopt(&old.default, default, pinned);
+        for (feature, wing) in &mut rooms.features {
             if let (Some(kept), Some(settings)) = (old.features.get(feature), features.get(feature))
             {
-                *floor = kept.clone();
-                floor.reconfigure(*settings, pinned.clone());
+                wing.adopt(kept, *settings, pinned);
             }
         }
         rooms
     }
 
     /// The compartment of a call; counts the call where its feature has none.
-    pub(super) fn room(&self, feature: &Feature, model: &Arc<str>) -> Room {
-        let named = self.features.get(feature);
-        let known = named.is_some() || *feature == self.default_feature;
+    pub(super) fn room(&self, feature: &Feature, model: &Arc<str>) -> Room<'_> {
+        // Most calls name none, and need not be searched for.
+        let is_default = feature.is_default();
+        let named = if is_default {
+            None
+        } else {
+            self.features.get(feature)
+        };
+        let known = named.is_some() || is_default;
         if !known {
             self.unknown.fetch_add(1, Ordering::Relaxed);
         }
-        let floor = named.unwrap_or(&self.default);
-        let (queue, wait) = floor.queue(model);
-        Room { wait, queue, known }
+        let Wing { floor, pinned } = named.unwrap_or(&self.default);
+        let find = || floor.queue(model);
+        let queue = match pinned.get(model, find) {
+            Some(queue) => Cow::Borrowed(queue),
+            None => Cow::Owned(find()),
+        };
+        Room {
+            queue,
+            floor,
+            known,
+        }
     }
 
     /// The feature and the model of a call, as far as it has them: without a model it shares the compartment of all such
@@ -109,184 +126,51 @@ impl Rooms {
     pub(super) fn resize(&self, feature: &str, limit: usize) -> bool {
         let named = self.features.get(feature);
         let default = (feature == Feature::DEFAULT).then_some(&self.default);
-        let Some(floor) = named.or(default) else {
+        let Some(wing) = named.or(default) else {
             return false;
         };
-        floor.resize(limit);
+        wing.floor.resize(limit);
         true
     }
 
     pub(super) fn snapshot(&self) -> Vec<CompartmentSnapshot> {
         let default = (&self.default_feature, &self.default);
         let mut all = Vec::new();
-        for (feature, floor) in self.features.iter().chain([default]) {
-            floor.snapshot(feature, &mut all);
+        for (feature, wing) in self.features.iter().chain([default]) {
+            wing.floor.snapshot(feature, &mut all);
         }
         all
     }
 }
 
-/// The compartments of one feature.
+/// The compartments of one feature, and at hand those of the pinned models.
 #[derive(Debug)]
-struct Floor {
-    state: Mutex<State>,
-    /// For models that have no compartment of their own: all are busy and the map is full, or the name is too long.
-    others: Arc<Queue>,
+struct Wing {
+    floor: Arc<Floor>,
+    pinned: Pinned<Arc<Queue>>,
 }
 
-#[derive(Debug)]
-struct State {
-    /// As built, or as resized since.
-    settings: Compartment,
-    pinned: Arc<HashSet<Arc<str>>>,
-    /// In order: a search among so few costs less than a hash that outside input cannot fool.
-    models: BTreeMap<Arc<str>, Arc<Queue>>,
-    /// Entries that may be given up for another model.
-    unpinned: usize,
-}
-
-impl Floor {
-    fn new(settings: Compartment, pinned: Arc<HashSet<Arc<str>>>) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(State {
-                settings,
-                pinned,
-                models: BTreeMap::new(),
-                unpinned: 0,
-            }),
-            others: Queue::new(settings.limit(), settings.queue()),
-        })
-    }
-
-    /// The compartment of a model, and how long a call waits for a seat in it.
-    fn queue(&self, model: &Arc<str>) -> (Arc<Queue>, Duration) {
-        let mut state = lock(&self.state);
-        let queue = state.queue(model).unwrap_or_else(|| self.others.clone());
-        (queue, state.settings.wait())
-    }
-
-    fn resize(&self, limit: usize) {
-        self.change(|state| state.settings = state.settings.with_limit(limit));
-    }
-
-    fn reconfigure(&self, settings: Compartment, pinned: Arc<HashSet<Arc<str>>>) {
-        self.change(|state| {
-            state.settings = settings;
-            state.pinned = pinned;
-            let unpinned = state
-                .models
-                .keys()
-                .filter(|model| !state.pinned.contains(*model));
-            state.unpinned = unpinned.count();
-        });
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let queues: Vec<_> = {
-            let mut state = lock(&self.state);
-            change(&mut state);
-            let queues = state
-                .models
-                .values()
-                .chain([&self.others])
-                .cloned()
-                .collect();
-            // Under the lock, so that two changes at once leave the same limit everywhere.
-            for queue in &queues {
-                let queue: &Arc<Queue> = queue;
-                queue.set_limits(state.settings.limit(), state.settings.queue());
-            }
-            queues
-        };
-        for queue in queues {
-            queue.settle();
+impl Wing {
+    fn new(settings: Compartment, pinned: &Arc<HashSet<Arc<str>>>) -> Self {
+        Self {
+            floor: Floor::new(settings, pinned.clone()),
+            pinned: Pinned::new(&**pinned),
         }
     }
 
-    fn snapshot(&self, feature: &Feature, into: &mut Vec<CompartmentSnapshot>) {
-        let (mut queues, wait): (Vec<_>, _) = {
-            let state = lock(&self.state);
-            let queues = state.models.iter();
-            let queues = queues.map(|(model, queue)| (model.clone(), queue.clone()));
-            (queues.collect(), state.settings.wait())
-        };
-        let others = self.others.counts();
-        if others.in_flight + others.queued > 0 {
-            queues.push((OTHER_MODELS.into(), self.others.clone()));
-        }
-        into.extend(queues.into_iter().map(|(model, queue)| {
-            let counts = queue.counts();
-            CompartmentSnapshot {
-                feature: feature.clone(),
-                model,
-                limit: counts.limit,
-                in_flight: counts.in_flight,
-                queued: counts.queued,
-                queue_limit: counts.queue_limit,
-                wait,
-            }
-        }));
+    /// Goes on with the compartments of another one, by its own settings.
+    fn adopt(&mut self, old: &Self, settings: Compartment, pinned: &Arc<HashSet<Arc<str>>>) {
+        self.floor = old.floor.clone();
+        self.floor.reconfigure(settings, pinned.clone());
     }
-}
-
-impl State {
-    /// `None`: the model has no compartment of its own.
-    fn queue(&mut self, model: &Arc<str>) -> Option<Arc<Queue>> {
-        if model.len() > MAX_NAME {
-            return None;
-        }
-        if let Some(queue) = self.models.get(model) {
-            return Some(queue.clone());
-        }
-        if !self.pinned.contains(model) {
-            if self.unpinned >= MAX_MODELS && !self.evict() {
-                return None;
-            }
-            self.unpinned += 1;
-        }
-        let queue = Queue::new(self.settings.limit(), self.settings.queue());
-        self.models.insert(model.clone(), queue.clone());
-        Some(queue)
-    }
-
-    /// Gives up a compartment that nobody holds a seat or a place in. Both hold the queue, as does a call on its way to
-    /// one, and only this map under its lock hands out new holds: a count of one stays one.
-    fn evict(&mut self) -> bool {
-        let idle = self
-            .models
-            .iter()
-            .find(|(model, queue)| Arc::strong_count(queue) == 1 && !self.pinned.contains(*model))
-            .map(|(model, _)| model.clone());
-        let Some(idle) = idle else { return false };
-        self.models.remove(&idle);
-        self.unpinned -= 1;
-        true
-    }
-}
-
-/// One compartment at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CompartmentSnapshot {
-    /// The feature it is for.
-    pub feature: Feature,
-    /// The model it is for. Empty for calls without one; `*` for the models that had to share one compartment.
-    pub model: Arc<str>,
-    /// Calls that may be in flight.
-    pub limit: usize,
-    /// Calls in flight, until the end of their body. More than the limit for a while after a shrink.
-    pub in_flight: usize,
-    /// Calls that wait.
-    pub queued: usize,
-    /// Calls that may wait.
-    pub queue_limit: usize,
-    /// How long a call may wait.
-    pub wait: Duration,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::floor::{MAX_MODELS, MAX_NAME, OTHER_MODELS},
+        *,
+    };
 
     fn rooms(pinned: &[String]) -> Rooms {
         let features = [(Feature::new("chat"), Compartment::new(2))].into();
@@ -295,7 +179,7 @@ mod tests {
     }
 
     fn queue(rooms: &Rooms, model: &str) -> Arc<Queue> {
-        rooms.room(&"chat".into(), &model.into()).queue
+        rooms.room(&"chat".into(), &model.into()).queue.into_owned()
     }
 
     #[test]

@@ -152,6 +152,11 @@ impl MemoryCache {
         self
     }
 
+    /// Whether it has taken as many answers as it may for now.
+    pub(crate) fn is_sated(&self) -> bool {
+        self.rate.is_spent(Instant::now())
+    }
+
     fn takes(&self, answer: &CachedAnswer) -> bool {
         u32::try_from(answer.body.len()).is_ok_and(|len| len <= self.max_entry_bytes)
     }

@@ -34,17 +34,26 @@ impl Rate {
 
     /// Whether there is one for whoever asks now.
     pub(super) fn take(&self, now: Instant) -> bool {
+        let taken = self
+            .due
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+                self.next(due, now)
+            });
+        taken.is_ok()
+    }
+
+    /// Whether there is none for whoever asks now.
+    pub(super) fn is_spent(&self, now: Instant) -> bool {
+        self.next(self.due.load(Ordering::Relaxed), now).is_none()
+    }
+
+    /// When the one after the next is due. `None`: the next one is not due yet.
+    fn next(&self, due: u64, now: Instant) -> Option<u64> {
         // As if the epoch had been a full burst earlier, so that there is one to begin with.
         let now = nanoseconds(now.saturating_duration_since(self.epoch) + BURST);
         let share = nanoseconds(BURST) / u64::from(self.per_second.get());
-        let next = |due: u64| {
-            let next = due.max(now - nanoseconds(BURST)) + share;
-            (next <= now).then_some(next)
-        };
-        let taken = self
-            .due
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        taken.is_ok()
+        let next = due.max(now - nanoseconds(BURST)) + share;
+        (next <= now).then_some(next)
     }
 }
 
@@ -58,7 +67,14 @@ mod tests {
     use super::*;
 
     fn taken(rate: &Rate) -> usize {
-        (0..5000).filter(|_| rate.take(Instant::now())).count()
+        let take = |_: &i32| {
+            let now = Instant::now();
+            let spent = rate.is_spent(now);
+            let taken = rate.take(now);
+            assert_ne!(spent, taken, "the one tells of the other");
+            taken
+        };
+        (0..5000).filter(take).count()
     }
 
     #[tokio::test(start_paused = true)]

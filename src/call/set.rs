@@ -42,6 +42,11 @@ impl Feature {
         self.0.as_deref().unwrap_or(Self::DEFAULT)
     }
 
+    /// Whether it is that of the calls that name none.
+    pub(crate) fn is_default(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The feature of a call, where there is one.
     pub(crate) fn of(call: Option<&Call>) -> &Self {
         call.map_or(&Self(None), Call::feature)

@@ -38,6 +38,10 @@ impl Circuit {
         lock(&self.machine).reconfigure(rules);
     }
 
+    pub(crate) fn pass(&self, divertible: bool) -> Option<Pass> {
+        lock(&self.machine).pass(divertible)
+    }
+
     pub(crate) fn admit(&self, ask: &Ask) -> (Admission, [Option<CircuitChange>; 2]) {
         lock(&self.machine).admit(ask)
     }
@@ -47,7 +51,7 @@ impl Circuit {
         pass: &Pass,
         slow: bool,
         now: Instant,
-        jitter: f64,
+        jitter: impl Fn() -> f64,
     ) -> Option<CircuitChange> {
         lock(&self.machine).commit(pass, slow, now, jitter)
     }
@@ -58,7 +62,7 @@ impl Circuit {
         pass: Pass,
         outcome: Outcome,
         now: Instant,
-        jitter: f64,
+        jitter: impl Fn() -> f64,
     ) -> (Option<CircuitChange>, Option<Duration>) {
         let mut machine = lock(&self.machine);
         let change = machine.record(pass, outcome, now, jitter);

@@ -1,6 +1,7 @@
 //! One circuit per model, in a map that outside input cannot fill.
 //!
-//! Model ids come with requests. Those that a chain names are pinned and never leave; of the others the one that was
+//! Model ids come with requests. Those that a chain names are pinned and never leave, so that services may hold on to
+//! them; of the others the one that was
 //! used longest ago makes room, if no call is under way in it and it is closed, or open and long since not asked for. Where there is none such, and for ids
 //! longer than any model's, all share one circuit: a flood of invented ids can neither evict an open circuit nor grow
 //! the map.
@@ -245,7 +246,7 @@ mod tests {
             let Admission::Pass(pass) = admission else {
                 panic!("{admission:?}")
             };
-            old.record(pass, FAILURE, at, 0.0);
+            old.record(pass, FAILURE, at, || 0.0);
         }
         assert_eq!(old.state(), CircuitState::Open);
         drop(old);

@@ -8,14 +8,25 @@ use crate::{
     classify::FailureKind,
     sync::{Mutex, lock},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::Instant;
 
 type Key = (Tenant, Arc<str>);
 
 /// The waits of all tenants. See the [module docs](self).
 #[derive(Debug, Default)]
-pub(crate) struct Cooldowns(Mutex<HashMap<Key, Wait>>);
+pub(crate) struct Cooldowns {
+    waits: Mutex<HashMap<Key, Wait>>,
+    /// Whether there may be any: mostly there is none, and no call need take the lock to learn that. Written under it.
+    any: AtomicBool,
+}
 
 /// Not before this time, because of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +39,15 @@ pub(crate) struct Wait {
 impl Cooldowns {
     /// What this tenant has still to wait for, if anything.
     pub(crate) fn find(&self, tenant: Tenant, model: &Arc<str>, now: Instant) -> Option<Wait> {
-        let mut waits = lock(&self.0);
-        if waits.is_empty() {
+        if !self.any.load(Ordering::Relaxed) {
             return None;
         }
+        let mut waits = lock(&self.waits);
         let key = (tenant, Arc::clone(model));
         let wait = *waits.get(&key)?;
         if wait.until <= now {
             waits.remove(&key);
+            self.any.store(!waits.is_empty(), Ordering::Relaxed);
             return None;
         }
         Some(wait)
@@ -51,7 +63,7 @@ impl Cooldowns {
         now: Instant,
         max: usize,
     ) -> bool {
-        let mut waits = lock(&self.0);
+        let mut waits = lock(&self.waits);
         let key = (tenant, Arc::clone(model));
         let active = waits.get(&key).filter(|old| old.until > now).copied();
         if let Some(old) = active {
@@ -64,17 +76,20 @@ impl Cooldowns {
             make_room(&mut waits, now, max);
         }
         waits.insert(key, wait);
+        self.any.store(true, Ordering::Relaxed);
         true
     }
 
     /// Forgets the waits of all tenants for a model.
     pub(crate) fn forget(&self, model: &str) {
-        lock(&self.0).retain(|(_, of), _| **of != *model);
+        let mut waits = lock(&self.waits);
+        waits.retain(|(_, of), _| **of != *model);
+        self.any.store(!waits.is_empty(), Ordering::Relaxed);
     }
 
     /// Waits that have not passed.
     pub(crate) fn count(&self, now: Instant) -> usize {
-        let waits = lock(&self.0);
+        let waits = lock(&self.waits);
         waits.values().filter(|wait| wait.until > now).count()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::guard::AttemptGuard;
 use crate::{
-    body::guarded::{GuardedBody, Watch, guard_response},
+    body::guarded::{Ending, GuardedBody, Watch, guard_answer},
     classify::{Failure, Verdict},
     error::BoxError,
 };
@@ -15,8 +15,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-
-type Answer<RB> = Result<Response<GuardedBody<RB, AttemptGuard>>, BoxError>;
 
 pin_project! {
     /// The future of [`CircuitBreaker`](super::CircuitBreaker).
@@ -62,7 +60,7 @@ where
     E: Into<BoxError>,
     RB: Body,
 {
-    type Output = Answer<RB>;
+    type Output = Result<Response<GuardedBody<RB, AttemptGuard>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
@@ -71,8 +69,10 @@ where
                     Some(watch) => watch.during(|| inner.poll(cx)),
                     None => inner.poll(cx),
                 };
-                let result = ready!(polled).map_err(Into::into);
-                Poll::Ready(settle(result, watch.take()))
+                Poll::Ready(match ready!(polled) {
+                    Ok(response) => Ok(answered(response, watch.take())),
+                    Err(error) => Err(failed(error.into(), watch.take())),
+                })
             }
             StateProj::Rejected { error } => match error.take() {
                 Some(error) => Poll::Ready(Err(error)),
@@ -84,39 +84,48 @@ where
 }
 
 /// Has the answer judged, and hands the watch over to its body.
-fn settle<RB: Body>(
-    result: Result<Response<RB>, BoxError>,
+fn answered<RB: Body>(
+    response: Response<RB>,
     watch: Option<Watch<AttemptGuard>>,
-) -> Answer<RB> {
+) -> Response<GuardedBody<RB, AttemptGuard>> {
     let Some(mut watch) = watch else {
-        return guard_response(result, None, &Verdict::Complete);
+        return response.map(GuardedBody::unguarded);
     };
-    let verdict = Verdict::of(&result);
-    let now = Instant::now();
-    let open_for = watch
-        .guard_mut()
-        .and_then(|guard| guard.judge(&verdict, now));
-    let result = guard_response(result, Some(watch), &verdict);
-    match (verdict, open_for) {
-        (Verdict::Failed(failure), Some(open_for)) => mark_open(result, failure, open_for),
-        _ => result,
+    let verdict = Verdict::of_answer(&response);
+    let open_for = judge(&mut watch, &verdict);
+    let mut response = guard_answer(response, Some(watch), &verdict);
+    if let (Verdict::Failed(mut failure), Some(open_for)) = (verdict, open_for) {
+        failure.mark_open(open_for);
+        response.extensions_mut().insert(Verdict::Failed(failure));
+    }
+    response
+}
+
+/// Has the failure judged, and ends the watch.
+fn failed(error: BoxError, watch: Option<Watch<AttemptGuard>>) -> BoxError {
+    let Some(mut watch) = watch else {
+        return error;
+    };
+    let mut failure = Verdict::of_error(&error);
+    let open_for = judge(&mut watch, &Verdict::Failed(failure.clone()));
+    watch.tell(Ending::Failed(failure.kind));
+    let Some(open_for) = open_for else {
+        return error;
+    };
+    match error.downcast::<Failure>() {
+        Ok(mut own) => {
+            own.mark_open(open_for);
+            own
+        }
+        Err(foreign) => {
+            failure.mark_open(open_for);
+            failure.with_source(foreign).into()
+        }
     }
 }
 
-/// Notes on a failure that it left the circuit open, so that nobody sleeps before an attempt that would be turned away.
-fn mark_open<RB>(result: Answer<RB>, mut failure: Failure, open_for: Duration) -> Answer<RB> {
-    failure.mark_open(open_for);
-    match result {
-        Ok(mut response) => {
-            response.extensions_mut().insert(Verdict::Failed(failure));
-            Ok(response)
-        }
-        Err(error) => Err(match error.downcast::<Failure>() {
-            Ok(mut own) => {
-                own.mark_open(open_for);
-                own
-            }
-            Err(foreign) => failure.with_source(foreign).into(),
-        }),
-    }
+/// For how long the circuit is open, where this verdict leaves it so: noted on the failure, so that nobody sleeps before an
+/// attempt that would be turned away.
+fn judge(watch: &mut Watch<AttemptGuard>, verdict: &Verdict) -> Option<Duration> {
+    watch.guard_mut()?.judge(verdict, Instant::now())
 }

@@ -17,8 +17,6 @@ pub struct AttemptGuard {
     /// Gone once reported.
     pass: Option<Pass>,
     started: Instant,
-    patience: Duration,
-    jitter: f64,
     committed: bool,
     slow: bool,
 }
@@ -40,8 +38,6 @@ impl AttemptGuard {
         call: Option<Call>,
         pass: Pass,
         started: Instant,
-        patience: Duration,
-        jitter: f64,
     ) -> Self {
         Self {
             shared,
@@ -49,8 +45,6 @@ impl AttemptGuard {
             call,
             pass: Some(pass),
             started,
-            patience,
-            jitter,
             committed: false,
             slow: false,
         }
@@ -74,7 +68,8 @@ impl AttemptGuard {
                 self.slow = self.is_slow(now);
                 self.committed = true;
                 let pass = self.pass.as_ref()?;
-                let change = self.circuit.commit(pass, self.slow, now, self.jitter);
+                let jitter = || self.shared.rng.unit();
+                let change = self.circuit.commit(pass, self.slow, now, jitter);
                 if let Some(change) = change {
                     self.shared.tell_change(&self.circuit, change);
                 }
@@ -98,8 +93,12 @@ impl AttemptGuard {
     /// A caller who left says something of the model only where it had been kept waiting: otherwise a caller with a
     /// shorter timeout than ours would keep the breaker blind. Of an answer that had begun it says nothing.
     fn outcome_of_leaving(&self, now: Instant) -> Outcome {
+        if self.committed {
+            return Outcome::Neutral;
+        }
         let waited = now.saturating_duration_since(self.started);
-        if self.committed || waited <= self.patience / 2 {
+        let patience = self.shared.patience(self.call.as_ref());
+        if waited <= patience / 2 {
             Outcome::Neutral
         } else {
             self.failure(true)
@@ -119,7 +118,8 @@ impl AttemptGuard {
 
     fn record(&mut self, outcome: Outcome, now: Instant) -> Option<Duration> {
         let pass = self.pass.take()?;
-        let (change, open_for) = self.circuit.record(pass, outcome, now, self.jitter);
+        let jitter = || self.shared.rng.unit();
+        let (change, open_for) = self.circuit.record(pass, outcome, now, jitter);
         if let Some(change) = change {
             self.shared.tell_change(&self.circuit, change);
         }

@@ -241,7 +241,7 @@ impl<S> Layer<S> for CircuitBreakerLayer {
     type Service = CircuitBreaker<S>;
 
     fn layer(&self, inner: S) -> CircuitBreaker<S> {
-        let shared = (!self.off).then(|| Arc::new(self.shared.clone()));
+        let shared = (!self.off).then(|| Arc::new(self.shared.for_calls()));
         CircuitBreaker::new(inner, shared)
     }
 }

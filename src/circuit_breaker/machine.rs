@@ -96,11 +96,20 @@ impl Machine {
         self.rules = rules;
     }
 
+    /// Lets a call through a closed circuit that has nothing to decide, as it is for almost every call. `None`: it has to
+    /// [ask](Self::admit).
+    pub(crate) fn pass(&mut self, divertible: bool) -> Option<Pass> {
+        match &self.state {
+            State::Closed(ramp) if !divertible || ramp.is_full() => Some(self.next_pass()),
+            _ => None,
+        }
+    }
+
     /// Decides about a call, and tells what changed in doing so: an overdue probe may first have re-opened the circuit,
     /// and then half-opened it once more.
     pub(crate) fn admit(&mut self, ask: &Ask) -> (Admission, [Option<CircuitChange>; 2]) {
         let changes = [
-            self.reopen_if_overdue(ask.now, ask.jitter),
+            self.reopen_if_overdue(ask.now, || ask.jitter),
             self.half_open_if_due(ask.now),
         ];
         let call = self.next_call;
@@ -121,31 +130,34 @@ impl Machine {
             }
             State::ForcedOpen => Some(Admission::Reject(None)),
         };
-        let admission = refused.unwrap_or_else(|| {
-            self.next_call += 1;
-            Admission::Pass(Pass {
-                generation: self.generation,
-                call,
-            })
-        });
+        let admission = refused.unwrap_or_else(|| Admission::Pass(self.next_pass()));
         (admission, changes)
     }
 
+    fn next_pass(&mut self) -> Pass {
+        let call = self.next_call;
+        self.next_call += 1;
+        Pass {
+            generation: self.generation,
+            call,
+        }
+    }
+
     /// The answer of a call is good so far: settles a probe, unless it was slow, and refutes the
-    /// failures of calls that started before it.
+    /// failures of calls that started before it. `jitter` is drawn where this opens the circuit.
     pub(crate) fn commit(
         &mut self,
         pass: &Pass,
         slow: bool,
         now: Instant,
-        jitter: f64,
+        jitter: impl Fn() -> f64,
     ) -> Option<CircuitChange> {
-        let reopened = self.reopen_if_overdue(now, jitter);
+        let reopened = self.reopen_if_overdue(now, &jitter);
         if pass.generation != self.generation {
             return reopened;
         }
         match &mut self.state {
-            State::HalfOpen(_) if slow => Some(self.open(OpenReason::Probe, now, now, jitter)),
+            State::HalfOpen(_) if slow => Some(self.open(OpenReason::Probe, now, now, jitter())),
             State::HalfOpen(probes) => {
                 let closes = probes.succeed(pass.call, self.rules.probes);
                 closes.then(|| self.close(now))
@@ -158,7 +170,7 @@ impl Machine {
         }
     }
 
-    /// A call ended.
+    /// A call ended. `jitter` is drawn where that opens the circuit.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a pass is used up: no call reports twice"
@@ -168,10 +180,10 @@ impl Machine {
         pass: Pass,
         outcome: Outcome,
         now: Instant,
-        jitter: f64,
+        jitter: impl Fn() -> f64,
     ) -> Option<CircuitChange> {
         let Pass { generation, call } = pass;
-        let reopened = self.reopen_if_overdue(now, jitter);
+        let reopened = self.reopen_if_overdue(now, &jitter);
         if generation != self.generation {
             return reopened;
         }
@@ -187,13 +199,13 @@ impl Machine {
                 }
                 // Slow is what may have opened it: a model that still is would open it again, calls later.
                 Outcome::Success { slow: true } | Outcome::Failure { .. } => {
-                    Some(self.open(OpenReason::Probe, now, now, jitter))
+                    Some(self.open(OpenReason::Probe, now, now, jitter()))
                 }
             },
             State::Closed(_) => self
                 .evidence
                 .record(call, outcome, now, &self.rules)
-                .map(|reason| self.open(reason, now, now, jitter)),
+                .map(|reason| self.open(reason, now, now, jitter())),
             State::Open { .. } | State::ForcedOpen | State::Disabled => None,
         }
     }
@@ -267,12 +279,16 @@ impl Machine {
         }
     }
 
-    fn reopen_if_overdue(&mut self, now: Instant, jitter: f64) -> Option<CircuitChange> {
+    fn reopen_if_overdue(
+        &mut self,
+        now: Instant,
+        jitter: impl Fn() -> f64,
+    ) -> Option<CircuitChange> {
         let State::HalfOpen(probes) = &self.state else {
             return None;
         };
         let due = probes.due().filter(|due| *due <= now)?;
-        Some(self.open(OpenReason::Probe, due, now, jitter))
+        Some(self.open(OpenReason::Probe, due, now, jitter()))
     }
 
     fn half_open_if_due(&mut self, now: Instant) -> Option<CircuitChange> {

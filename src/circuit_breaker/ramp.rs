@@ -23,6 +23,11 @@ impl Ramp {
         }
     }
 
+    /// Whether it lets everything through.
+    pub(crate) fn is_full(&self) -> bool {
+        self.since.is_none()
+    }
+
     /// Begins at `now`.
     pub(crate) fn from(now: Instant) -> Self {
         Self {

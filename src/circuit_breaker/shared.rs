@@ -5,7 +5,7 @@ use super::{
     circuits::{self, Circuits},
     cooldown::{self, Cooldowns, Wait},
     guard::AttemptGuard,
-    machine::{self, Admission, Ask},
+    machine::{self, Admission, Ask, Pass},
     policy::Policy,
     rejection::Rejection,
 };
@@ -13,6 +13,7 @@ use crate::{
     call::{Call, Tenant},
     classify::{Failure, FailureKind},
     event::{CircuitChange, Event, KeptAway},
+    pinned::Pinned,
     rng::SharedRng,
 };
 use http::StatusCode;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) circuits: Arc<Circuits>,
     pub(crate) cooldowns: Arc<Cooldowns>,
     pub(crate) rng: SharedRng,
+    /// Some of these circuits, for calls.
+    pinned: Pinned<Arc<Circuit>>,
     /// The name of the circuit of calls that name no model; made once, so that they cost no allocation either.
     unnamed: Arc<str>,
 }
@@ -47,12 +50,21 @@ impl Default for Shared {
             circuits: Arc::default(),
             cooldowns: Arc::default(),
             rng: SharedRng::default(),
+            pinned: Pinned::default(),
             unnamed: circuits::DEFAULT.into(),
         }
     }
 }
 
 impl Shared {
+    /// The same for a service: with a place for the circuit of each pinned model.
+    pub(crate) fn for_calls(&self) -> Self {
+        Self {
+            pinned: Pinned::new(&self.policy.pinned),
+            ..self.clone()
+        }
+    }
+
     /// Decides about a call at `now`.
     pub(crate) fn enter(self: &Arc<Self>, call: Option<&Call>, now: Instant) -> Entry {
         let model = match call {
@@ -62,8 +74,6 @@ impl Shared {
                 None => return Entry::Unwatched,
             },
         };
-        // One draw per call: whatever it comes to need jitter for, it needs it once.
-        let jitter = self.rng.unit();
         let tenant = call.map_or_else(Tenant::default, Call::tenant);
         if let Some(wait) = self.cooldowns.find(tenant, model, now) {
             let reason = match wait.kind {
@@ -71,28 +81,28 @@ impl Shared {
                 _ => KeptAway::CoolingDown,
             };
             self.tell_kept_away(call, model, reason);
-            let mut failure = cooling_down(wait, model, now, jitter);
+            let mut failure = cooling_down(wait, model, now, self.rng.unit());
             self.mark_if_open_longer(&mut failure, model, now);
             return Entry::Rejected(failure);
         }
-        let circuit = self.circuits.get(model, &self.policy, now);
-        let patience = self.patience(call);
+        let find = || self.circuits.get(model, &self.policy, now);
+        let circuit = self.pinned.get(model, find).cloned();
+        let circuit = circuit.unwrap_or_else(find);
+        let divertible = call.is_some_and(|call| call.models_left() > 0);
+        if let Some(pass) = circuit.pass(divertible) {
+            return self.watch(circuit, call, pass, now);
+        }
         let (admission, changes) = circuit.admit(&Ask {
             now,
-            jitter,
-            patience,
-            divertible: call.is_some_and(|call| call.models_left() > 0),
+            jitter: self.rng.unit(),
+            patience: self.patience(call),
+            divertible,
         });
         for change in changes.into_iter().flatten() {
             self.tell_change(&circuit, change);
         }
         match admission {
-            Admission::Pass(pass) => {
-                let shared = Arc::clone(self);
-                let call = call.cloned();
-                let guard = AttemptGuard::new(shared, circuit, call, pass, now, patience, jitter);
-                Entry::Watched(guard)
-            }
+            Admission::Pass(pass) => self.watch(circuit, call, pass, now),
             Admission::Reject(wait) => {
                 let why = "the circuit is open";
                 let mut failure = Rejection::failure(FailureKind::CircuitOpen, model, why, wait);
@@ -111,6 +121,17 @@ impl Shared {
         }
     }
 
+    fn watch(
+        self: &Arc<Self>,
+        circuit: Arc<Circuit>,
+        call: Option<&Call>,
+        pass: Pass,
+        now: Instant,
+    ) -> Entry {
+        let (shared, call) = (Arc::clone(self), call.cloned());
+        Entry::Watched(AttemptGuard::new(shared, circuit, call, pass, now))
+    }
+
     /// A cool-down that ends before the circuit may be asked is not worth a wait.
     fn mark_if_open_longer(&self, failure: &mut Failure, model: &str, now: Instant) {
         let circuit = self.circuits.find(model);
@@ -124,7 +145,7 @@ impl Shared {
     }
 
     /// The time an attempt has until it is committed.
-    fn patience(&self, call: Option<&Call>) -> Duration {
+    pub(super) fn patience(&self, call: Option<&Call>) -> Duration {
         let timeouts = &self.policy.timeouts;
         match call {
             Some(call) => timeouts.to_commit(call.stream(), call.body_bytes(), call.max_tokens()),

@@ -47,7 +47,7 @@ struct Bucket {
 pub(crate) struct Window {
     start: Instant,
     /// Length of a period in nanoseconds.
-    width: u128,
+    width: u64,
     buckets: [Bucket; BUCKETS],
 }
 
@@ -55,7 +55,7 @@ impl Window {
     pub(crate) fn new(start: Instant, length: Duration) -> Self {
         Self {
             start,
-            width: (length.as_nanos() / u128::from(PERIODS)).max(1),
+            width: (nanos(length) / PERIODS).max(1),
             buckets: [Bucket::default(); BUCKETS],
         }
     }
@@ -68,8 +68,8 @@ impl Window {
             return new;
         }
         for bucket in &self.buckets {
-            let age = u64::try_from(self.width.saturating_mul(bucket.period.into()));
-            let at = age.ok().map(Duration::from_nanos);
+            let age = self.width.checked_mul(bucket.period);
+            let at = age.map(Duration::from_nanos);
             if let Some(at) = at.and_then(|age| self.start.checked_add(age)) {
                 new.add(at, bucket.counts);
             }
@@ -111,9 +111,13 @@ impl Window {
     }
 
     fn period(&self, now: Instant) -> u64 {
-        let age = now.saturating_duration_since(self.start).as_nanos();
-        u64::try_from(age / self.width).unwrap_or(u64::MAX)
+        nanos(now.saturating_duration_since(self.start)) / self.width
     }
+}
+
+/// Past 584 years: those.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -26,6 +26,21 @@ impl Verdict {
         }
     }
 
+    /// The same for whoever wants to know of a failure only.
+    pub(crate) fn failure_of<B>(result: &Result<Response<B>, BoxError>) -> Option<Failure> {
+        let response = match result {
+            Ok(response) => response,
+            Err(error) => return Some(Self::of_error(error)),
+        };
+        match response.extensions().get::<Self>() {
+            Some(verdict) => verdict.failure().cloned(),
+            None => match ClaudeClassifier::head_of(response.status(), response.headers()) {
+                Self::Failed(failure) => Some(failure),
+                Self::Complete | Self::Committed(_) => None,
+            },
+        }
+    }
+
     /// The same for the error of a service.
     pub(crate) fn of_error(error: &BoxError) -> Failure {
         ClaudeClassifier.error(&**error)

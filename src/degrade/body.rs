@@ -16,12 +16,13 @@ pin_project! {
     pub struct DegradeBody<B> {
         #[pin]
         body: AnswerBody<B>,
-        tee: Option<Tee>,
+        // Boxed, for a body is moved through every layer, and most answers are not kept.
+        tee: Option<Box<Tee>>,
     }
 }
 
 impl<B> DegradeBody<B> {
-    pub(super) fn inner(body: B, tee: Option<Tee>) -> Self {
+    pub(super) fn inner(body: B, tee: Option<Box<Tee>>) -> Self {
         Self {
             body: AnswerBody::inner(body),
             tee,

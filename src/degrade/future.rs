@@ -35,12 +35,13 @@ pin_project! {
     #[derive(Debug)]
     enum State<F, RB> {
         Called { #[pin] call: F, plan: Option<Plan> },
-        // The call has failed, and a cache is asked that is not in this process.
-        Asking { asked: Asked, failed: Option<Failed<RB>> },
+        // The call has failed, and a cache is asked that is not in this process. Boxed, all that is known of it: a call that
+        // has failed can afford it, and the others are smaller to move.
+        Asking { asked: Asked, failed: Option<Box<Failed<RB>>> },
     }
 }
 
-/// A lookup under way. Boxed, both: a call that has failed can afford it.
+/// A lookup under way.
 struct Asked {
     lookup: LookupFuture,
     until: Pin<Box<Sleep>>,
@@ -109,7 +110,7 @@ where
                             Asked { lookup, until }
                         }
                     };
-                    let failed = Some(failed);
+                    let failed = Some(Box::new(failed));
                     state.set(State::Asking { asked, failed });
                 }
                 StateProj::Asking { asked, failed } => {

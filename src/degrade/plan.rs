@@ -36,14 +36,22 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn of<B: 'static>(settings: Arc<Settings>, request: &mut Request<B>) -> Self {
-        let call = request.extensions().get::<Call>();
+        let call = request.extensions_mut().get_mut::<Call>().map(|call| {
+            // Also where the policy is an error: one with a status is better than a 200 that dies.
+            call.set_degrade(true);
+            call.clone()
+        });
         // What is no Messages call, and what only counts, is answered to a program.
-        let exact = call.is_some_and(|call| call.exact_output() || call.model().is_none())
+        let no_message = |call: &Call| call.exact_output() || call.model().is_none();
+        let exact = call.as_ref().is_some_and(no_message)
             || request.uri().path().ends_with("/count_tokens");
-        let stream = call.map_or_else(|| accepts_events(request), Call::stream);
+        let stream = match &call {
+            Some(call) => call.stream(),
+            None => accepts_events(request),
+        };
         let mut plan = Self {
             settings,
-            call: call.cloned(),
+            call,
             stream,
             exact,
             original: None,
@@ -97,8 +105,9 @@ impl Plan {
         response.map(|body| DegradeBody::inner(body, tee))
     }
 
-    fn tee<RB: Body>(self, response: &Response<RB>, verdict: Verdict) -> Option<Tee> {
-        if self.original.is_none() || !is_keepable(response) {
+    fn tee<RB: Body>(self, response: &Response<RB>, verdict: Verdict) -> Option<Box<Tee>> {
+        // At many calls a second most answers end here, so that comes before a look at them.
+        if self.original.is_none() || self.settings.is_sated() || !is_keepable(response) {
             return None;
         }
         let form = Form::of(response.headers())?;
@@ -112,13 +121,13 @@ impl Plan {
             _ => None,
         };
         let bytes = usize::try_from(response.body().size_hint().lower());
-        Some(Tee::new(
+        Some(Box::new(Tee::new(
             cache.clone(),
             query,
             form,
             end,
             bytes.unwrap_or(MAX_BYTES),
-        ))
+        )))
     }
 }
 

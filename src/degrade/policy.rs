@@ -114,6 +114,14 @@ impl Settings {
         self.memory = Some(memory);
     }
 
+    /// Whether the store would take no answer now, whatever it is: cheap to ask, where that is known.
+    pub(super) fn is_sated(&self) -> bool {
+        #[cfg(feature = "cache")]
+        return self.memory.as_ref().is_some_and(MemoryCache::is_sated);
+        #[cfg(not(feature = "cache"))]
+        return false;
+    }
+
     /// The policy for a call of this feature; `exact`, if a program reads the answer.
     pub(super) fn policy(&self, feature: &str, exact: bool) -> &DegradePolicy {
         static EXACT: DegradePolicy = DegradePolicy::error();

@@ -1,5 +1,5 @@
 use super::{body::DegradeBody, future::DegradeFuture, plan::Plan, policy::Settings};
-use crate::{call::Call, error::BoxError};
+use crate::error::BoxError;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -40,13 +40,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let plan = self.settings.as_ref().map(|settings| {
-            if let Some(call) = request.extensions_mut().get_mut::<Call>() {
-                // Also where the policy is an error: one with a status is better than a 200 that dies.
-                call.set_degrade(true);
-            }
-            Plan::of(settings.clone(), &mut request)
-        });
+        let plan = self
+            .settings
+            .as_ref()
+            .map(|settings| Plan::of(settings.clone(), &mut request));
         DegradeFuture::new(self.inner.call(request), plan)
     }
 }

@@ -55,7 +55,7 @@ fn cut(
     let frames = [Ok(Frame::data(text)), Err("connection reset".into())];
     DegradeBody::inner(
         StreamBody::new(futures_util::stream::iter(frames)),
-        Some(tee),
+        Some(Box::new(tee)),
     )
 }
 
@@ -92,7 +92,7 @@ async fn an_answer_that_breaks_off_is_not_kept_though_every_byte_is_there() {
 async fn a_body_that_says_its_end_with_its_last_frame_is_kept_at_once() {
     let puts = Arc::new(Puts::default());
     let tee = tee(Form::Json, &End::new(), &puts);
-    let mut body = DegradeBody::inner(Full::new(Bytes::from(MESSAGE)), Some(tee));
+    let mut body = DegradeBody::inner(Full::new(Bytes::from(MESSAGE)), Some(Box::new(tee)));
     body.frame().await.unwrap().unwrap();
     assert_eq!(puts.len(), 1);
     assert_eq!(puts.0.lock().unwrap()[0], CachedAnswer::new(MESSAGE));

@@ -239,40 +239,28 @@ fn ended(event: &Event<'_>) {
     else {
         return;
     };
+    // Worked out only where the line is written.
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            call!(
+                $level,
+                feature,
+                model,
+                asked = cut(asked),
+                outcome = outcome.as_str(),
+                kind = failure.map(FailureKind::as_str),
+                attempts,
+                to_head_ms = millis(to_head),
+                total_ms = millis(total),
+                $message
+            )
+        };
+    }
     let ours = !matches!(failure, Some(FailureKind::Refused | FailureKind::Cancelled));
-    let failed = outcome == Outcome::Error && ours;
-    let (asked, outcome, kind) = (
-        cut(asked),
-        outcome.as_str(),
-        failure.map(FailureKind::as_str),
-    );
-    let (to_head_ms, total_ms) = (millis(to_head), millis(total));
-    if failed {
-        call!(
-            warn,
-            feature,
-            model,
-            asked,
-            outcome,
-            kind,
-            attempts,
-            to_head_ms,
-            total_ms,
-            "call failed"
-        );
+    if outcome == Outcome::Error && ours {
+        line!(warn, "call failed");
     } else {
-        call!(
-            debug,
-            feature,
-            model,
-            asked,
-            outcome,
-            kind,
-            attempts,
-            to_head_ms,
-            total_ms,
-            "call ended"
-        );
+        line!(debug, "call ended");
     }
 }
 

@@ -34,14 +34,16 @@ struct Map {
 }
 
 impl Map {
-    /// The account of this feature and model, or where it would stand.
-    fn find(&self, feature: &Feature, model: Option<&Arc<str>>) -> Result<Arc<Account>, usize> {
+    /// Where the account of this feature and model stands, or would stand.
+    fn place(&self, feature: &Feature, model: Option<&Arc<str>>) -> Result<usize, usize> {
         let key = (feature, model);
-        let at = self
-            .accounts
-            .binary_search_by(|((feature, model), _)| (feature, model.as_ref()).cmp(&key))?;
-        let found = self.accounts.get(at).ok_or(at)?;
-        Ok(Arc::clone(&found.1))
+        self.accounts
+            .binary_search_by(|((feature, model), _)| (feature, model.as_ref()).cmp(&key))
+    }
+
+    fn find(&self, feature: &Feature, model: Option<&Arc<str>>) -> Option<&Arc<Account>> {
+        let at = self.place(feature, model).ok()?;
+        self.accounts.get(at).map(|(_, account)| account)
     }
 
     /// Drops the accounts that nobody holds and that are as good as new.
@@ -83,18 +85,28 @@ impl Accounts {
         }
     }
 
-    /// The account of this feature and model. Only a new one asks what time it is.
+    /// A call of this feature reached the model.
+    pub(super) fn earn(&self, feature: &Feature, model: Option<&Arc<str>>, now: Instant) {
+        let map = lock(&self.map);
+        if let Some(account) = map.find(feature, model) {
+            account.earn(now);
+            return;
+        }
+        drop(map);
+        self.of(feature, model, now).earn(now);
+    }
+
+    /// The account of this feature and model.
     pub(super) fn of(
         &self,
         feature: &Feature,
         model: Option<&Arc<str>>,
-        now: impl FnOnce() -> Instant,
+        now: Instant,
     ) -> Arc<Account> {
         let mut map = lock(&self.map);
-        if let Ok(account) = map.find(feature, model) {
-            return account;
+        if let Some(account) = map.find(feature, model) {
+            return Arc::clone(account);
         }
-        let now = now();
         if map.accounts.len() >= MOST_ACCOUNTS {
             map.sweep(now);
         }
@@ -105,7 +117,7 @@ impl Accounts {
         };
         if full {
             map.overflow = Some(Arc::clone(&account));
-        } else if let Err(at) = map.find(feature, model) {
+        } else if let Err(at) = map.place(feature, model) {
             let key = (feature.clone(), model.cloned());
             map.accounts.insert(at, (key, Arc::clone(&account)));
         }
@@ -142,7 +154,7 @@ mod tests {
     use super::*;
 
     fn of(accounts: &Accounts, model: &str, now: Instant) -> Arc<Account> {
-        accounts.of(&Feature::default(), Some(&model.into()), || now)
+        accounts.of(&Feature::default(), Some(&model.into()), now)
     }
 
     #[test]

@@ -94,28 +94,31 @@ pub(super) struct Account {
 #[derive(Debug, Clone, Copy)]
 struct Balance {
     budget: RetryBudget,
-    /// Earned since `span`.
+    /// Earned in this span.
     earned: u64,
     /// Earned in the span before.
     earned_before: u64,
-    span: Instant,
+    /// The end of the span.
+    until: Instant,
     reserve: u64,
     refilled: Instant,
 }
 
 impl Balance {
+    /// Begins another span where this one is over.
+    fn turn(&mut self, now: Instant) {
+        if now < self.until {
+            return;
+        }
+        let is_next = now < self.until + SPAN;
+        self.earned_before = if is_next { self.earned } else { 0 };
+        self.earned = 0;
+        self.until = if is_next { self.until } else { now } + SPAN;
+    }
+
     /// Brings the account up to `now`. A `now` of another thread may be a little older than the last one.
     fn advance(&mut self, now: Instant) {
-        let age = now.saturating_duration_since(self.span);
-        if age >= SPAN {
-            self.earned_before = if age < 2 * SPAN { self.earned } else { 0 };
-            self.earned = 0;
-            self.span = if age < 2 * SPAN {
-                self.span + SPAN
-            } else {
-                now
-            };
-        }
+        self.turn(now);
         let since = now.saturating_duration_since(self.refilled);
         // A millionth per microsecond and unit of refill; what is left of a microsecond is not lost.
         let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
@@ -135,7 +138,7 @@ impl Account {
                 budget,
                 earned: 0,
                 earned_before: 0,
-                span: now,
+                until: now + SPAN,
                 reserve: budget.full_reserve(),
                 refilled: now,
             }),
@@ -156,7 +159,7 @@ impl Account {
     /// A call reached the model.
     pub(super) fn earn(&self, now: Instant) {
         let mut balance = lock(&self.balance);
-        balance.advance(now);
+        balance.turn(now);
         let earned = balance.budget.earned_per_call();
         balance.earned = balance.earned.saturating_add(earned);
     }

@@ -29,16 +29,16 @@ pin_project! {
     enum Kind<S, B, F> {
         // Nothing is kept where nothing can follow.
         Once { #[pin] future: F },
-        Many { #[pin] step: Step<F>, session: Session<S, B> },
+        Many { #[pin] step: Step<S, F>, session: Session<S, B> },
     }
 }
 
 pin_project! {
     #[project = StepProj]
-    enum Step<F> {
+    enum Step<S, F> {
         Calling { #[pin] future: F },
         Sleeping { #[pin] sleep: Sleep },
-        Readying,
+        Readying { service: S },
     }
 }
 
@@ -64,7 +64,7 @@ where
 
 impl<S, B, RB> Future for JitterBackoffFuture<S, B>
 where
-    S: Service<Request<B>, Response = Response<RB>>,
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
     S::Error: Into<BoxError>,
     B: Clone + 'static,
 {
@@ -80,21 +80,21 @@ where
                 StepProj::Calling { future } => ready!(future.poll(cx)).map_err(Into::into),
                 StepProj::Sleeping { sleep } => {
                     ready!(sleep.poll(cx));
-                    step.set(Step::Readying);
+                    let service = session.service();
+                    step.set(Step::Readying { service });
                     continue;
                 }
-                StepProj::Readying => match ready!(session.service.poll_ready(cx)) {
+                StepProj::Readying { service } => match ready!(service.poll_ready(cx)) {
                     Ok(()) => {
-                        let request = session.request();
-                        let future = session.service.call(request);
+                        let future = service.call(session.request());
                         step.set(Step::Calling { future });
                         continue;
                     }
                     Err(error) => Err(error.into()),
                 },
             };
-            let verdict = Verdict::of(&result);
-            match session.attempt_ended(verdict.failure(), Instant::now()) {
+            let failure = Verdict::failure_of(&result);
+            match session.attempt_ended(failure.as_ref(), Instant::now()) {
                 None => return Poll::Ready(result),
                 // The failed answer goes before the sleep, with all it holds.
                 Some(until) => step.set(Step::Sleeping {

@@ -10,6 +10,7 @@ use crate::{
     error::BuildError,
     event::{Observe, Observers},
     rng::SharedRng,
+    spare::Spare,
 };
 use std::{num::NonZeroU8, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -29,7 +30,8 @@ pub struct JitterBackoffLayer {
 
 /// What the services of a layer share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Shared<S> {
+    pub(super) spare: Spare<S>,
     pub(super) policy: Policy,
     pub(super) accounts: Option<Arc<Accounts>>,
     pub(super) rng: SharedRng,
@@ -153,12 +155,13 @@ impl JitterBackoffLayer {
     }
 }
 
-impl<S> Layer<S> for JitterBackoffLayer {
+impl<S: Clone> Layer<S> for JitterBackoffLayer {
     type Service = JitterBackoff<S>;
 
     fn layer(&self, inner: S) -> JitterBackoff<S> {
         let shared = (!self.off).then(|| {
             Arc::new(Shared {
+                spare: Spare::of(&inner),
                 policy: self.policy,
                 accounts: self.accounts.clone(),
                 rng: self.rng.clone(),

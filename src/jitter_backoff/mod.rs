@@ -78,8 +78,8 @@
 //!
 //! # Readiness
 //!
-//! As the inner service. Each further attempt polls readiness of the service it holds first, and holds nothing of it
-//! while it sleeps.
+//! As the inner service. For each further attempt a clone of the service is made ready and then called; nothing of it is
+//! held during the sleep before.
 //!
 //! # Clone
 //!

@@ -4,7 +4,6 @@ use super::{future::JitterBackoffFuture, layer::Shared, progress::Progress, sess
 use crate::{call::Call, error::BoxError, kept::KeptRequest};
 use http::{Request, Response};
 use std::{
-    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,11 +13,12 @@ use tower_service::Service;
 #[derive(Debug, Clone)]
 pub struct JitterBackoff<S> {
     inner: S,
-    shared: Option<Arc<Shared>>,
+    /// `None`: switched off.
+    shared: Option<Arc<Shared<S>>>,
 }
 
 impl<S> JitterBackoff<S> {
-    pub(super) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
+    pub(super) fn new(inner: S, shared: Option<Arc<Shared<S>>>) -> Self {
         Self { inner, shared }
     }
 }
@@ -51,11 +51,7 @@ where
             return JitterBackoffFuture::once(self.inner.call(request));
         }
         let kept = KeptRequest::of(&mut request);
-        // The service that was polled ready makes this call and those after it; its clone waits for other calls.
-        let clone = self.inner.clone();
-        let mut service = mem::replace(&mut self.inner, clone);
-        let future = service.call(request);
-        let session = Session::new(service, kept, progress, Arc::clone(shared));
-        JitterBackoffFuture::many(future, session)
+        let session = Session::new(kept, progress, Arc::clone(shared));
+        JitterBackoffFuture::many(self.inner.call(request), session)
     }
 }

@@ -1,7 +1,7 @@
 //! One call at one model, over all its attempts: what a future of it holds.
 
 use super::{
-    budget::{Account, Token},
+    budget::Token,
     layer::Shared,
     policy::{Decision, Room},
     progress::Progress,
@@ -19,39 +19,23 @@ use tokio::time::Instant;
 /// See the [module docs](self).
 #[derive(Debug)]
 pub(super) struct Session<S, B> {
-    pub(super) service: S,
     kept: KeptRequest<B>,
     progress: Progress,
-    account: Option<Arc<Account>>,
     /// What the call had sent before the attempt that is under way.
     sent_before: u32,
     /// Whether the call has earned its share of a retry.
     earned: bool,
     /// Of the attempt that is under way or waited for.
     token: Option<Token>,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
 }
 
 impl<S, B> Session<S, B> {
-    pub(super) fn new(
-        service: S,
-        kept: KeptRequest<B>,
-        progress: Progress,
-        shared: Arc<Shared>,
-    ) -> Self {
-        let call = kept.call();
-        let accounts = shared.accounts.as_ref();
-        let account = accounts.map(|accounts| {
-            let model = call.and_then(Call::model);
-            accounts.of(Feature::of(call), model, Instant::now)
-        });
-        let sent_before = call.map_or(0, Call::sent);
+    pub(super) fn new(kept: KeptRequest<B>, progress: Progress, shared: Arc<Shared<S>>) -> Self {
         Self {
-            service,
+            sent_before: kept.call().map_or(0, Call::sent),
             kept,
             progress,
-            account,
-            sent_before,
             earned: false,
             token: None,
             shared,
@@ -62,10 +46,13 @@ impl<S, B> Session<S, B> {
         Feature::of(self.kept.call())
     }
 
+    fn model(&self) -> Option<&Arc<str>> {
+        self.kept.call().and_then(Call::model)
+    }
+
     /// Empty: no Messages call.
-    fn model(&self) -> &str {
-        let model = self.kept.call().and_then(Call::model);
-        model.map(AsRef::as_ref).unwrap_or_default()
+    fn model_name(&self) -> &str {
+        self.model().map(AsRef::as_ref).unwrap_or_default()
     }
 
     fn deadline(&self) -> Option<Deadline> {
@@ -102,7 +89,8 @@ impl<S, B> Session<S, B> {
             }
             Decision::Retry(wait) => {
                 // Paid already where the attempt before never reached the model.
-                if let (Some(account), None) = (&self.account, &self.token) {
+                if let (Some(accounts), None) = (&shared.accounts, &self.token) {
+                    let account = accounts.of(self.feature(), self.model(), now);
                     self.token = account.take(now);
                     if self.token.is_none() {
                         self.tell_not_retried(failure.kind, NotRetried::Budget);
@@ -112,7 +100,7 @@ impl<S, B> Session<S, B> {
                 self.progress.next_attempt();
                 shared.observers.tell(&Event::Retrying {
                     feature: self.feature(),
-                    model: self.model(),
+                    model: self.model_name(),
                     attempt: u32::from(self.progress.attempt()),
                     wait,
                     kind: failure.kind,
@@ -125,12 +113,12 @@ impl<S, B> Session<S, B> {
     /// Settles with the budget: the call earns once, when it has reached the model; the retry costs only if it did.
     fn settle(&mut self, failure: Option<&Failure>, now: Instant) {
         let sent = failure.is_none_or(|failure| self.was_sent(failure.kind));
-        let Some(account) = &self.account else {
+        let Some(accounts) = &self.shared.accounts else {
             return;
         };
         if sent && !self.earned {
             self.earned = true;
-            account.earn(now);
+            accounts.earn(self.feature(), self.model(), now);
         }
         match &mut self.token {
             // Kept for the attempt after this one; given back if there is none.
@@ -157,10 +145,18 @@ impl<S, B> Session<S, B> {
     fn tell_not_retried(&self, kind: FailureKind, reason: NotRetried) {
         self.shared.observers.tell(&Event::NotRetried {
             feature: self.feature(),
-            model: self.model(),
+            model: self.model_name(),
             kind,
             reason,
         });
+    }
+
+    /// The service of an attempt after the first.
+    pub(super) fn service(&self) -> S
+    where
+        S: Clone,
+    {
+        self.shared.spare.fresh()
     }
 
     /// The request of the attempt that begins now.

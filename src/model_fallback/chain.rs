@@ -97,7 +97,7 @@ impl Chains {
             let at = chain.iter().position(|entry| &*entry.name == model)?;
             Some(Route {
                 chain: Arc::clone(chain),
-                at,
+                at: u32::try_from(at).ok()?,
                 hop: 0,
             })
         };
@@ -162,19 +162,19 @@ fn check(chain: &[ChainModel], field: &str) -> Result<(), BuildError> {
 #[derive(Debug, Clone)]
 pub(super) struct Route {
     chain: Chain,
-    at: usize,
+    at: u32,
     hop: u8,
 }
 
 impl Route {
     /// The model that is asked.
     pub(super) fn model(&self) -> Option<&ChainModel> {
-        self.chain.get(self.at)
+        self.chain.get(self.at as usize)
     }
 
     /// Models after it.
     pub(super) fn models_left(&self) -> u8 {
-        let left = self.chain.len().saturating_sub(self.at + 1);
+        let left = self.chain.len().saturating_sub(self.at as usize + 1);
         u8::try_from(left).unwrap_or(u8::MAX)
     }
 
@@ -185,7 +185,7 @@ impl Route {
 
     /// Goes on to the next model.
     pub(super) fn advance(&mut self) {
-        self.at += 1;
+        self.at = self.at.saturating_add(1);
         self.hop = self.hop.saturating_add(1);
     }
 }

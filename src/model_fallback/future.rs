@@ -35,8 +35,7 @@ pin_project! {
         Once { #[pin] future: F },
         Many {
             #[pin] hop: Hop<S, F>,
-            service: S,
-            hops: Hops,
+            hops: Hops<S>,
             // Of the models before the one that is asked. Boxed, since mostly there is none.
             failed: Option<Box<Failed<R>>>,
         },
@@ -50,8 +49,8 @@ pin_project! {
         S: Service<Request<ReplayBody>>,
     {
         First { #[pin] future: F },
-        // Ready first, then the call.
-        Later { #[pin] future: Oneshot<S, Request<ReplayBody>> },
+        // Ready first, then the call. Boxed: it holds a request, and almost every call ends with its first model.
+        Later { future: Pin<Box<Oneshot<S, Request<ReplayBody>>>> },
     }
 }
 
@@ -65,11 +64,10 @@ where
         }
     }
 
-    pub(super) fn many(future: S::Future, service: S, hops: Hops) -> Self {
+    pub(super) fn many(future: S::Future, hops: Hops<S>) -> Self {
         Self {
             kind: Kind::Many {
                 hop: Hop::First { future },
-                service,
                 hops,
                 failed: None,
             },
@@ -85,21 +83,16 @@ where
     type Output = Result<Response<RB>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (mut hop, service, hops, failed) = match self.project().kind.project() {
+        let (mut hop, hops, failed) = match self.project().kind.project() {
             KindProj::Once { future } => return future.poll(cx).map_err(Into::into),
-            KindProj::Many {
-                hop,
-                service,
-                hops,
-                failed,
-            } => (hop, service, hops, failed),
+            KindProj::Many { hop, hops, failed } => (hop, hops, failed),
         };
         loop {
             let result = match hop.as_mut().project() {
                 HopProj::First { future } => ready!(future.poll(cx)).map_err(Into::into),
-                HopProj::Later { future } => ready!(future.poll(cx)).map_err(Into::into),
+                HopProj::Later { future } => ready!(future.as_mut().poll(cx)).map_err(Into::into),
             };
-            let Verdict::Failed(failure) = Verdict::of(&result) else {
+            let Some(failure) = Verdict::failure_of(&result) else {
                 return Poll::Ready(result);
             };
             let now = Instant::now();
@@ -115,7 +108,7 @@ where
             };
             *failed = Some(Box::new(told));
             hop.set(Hop::Later {
-                future: service.clone().oneshot(request),
+                future: Box::pin(hops.service().oneshot(request)),
             });
         }
     }

@@ -14,17 +14,17 @@ use tokio::time::Instant;
 
 /// See the [module docs](self).
 #[derive(Debug)]
-pub(super) struct Hops {
+pub(super) struct Hops<S> {
     kept: KeptRequest<ReplayBody>,
     route: Route,
     /// Where a model was spared that would have been asked if there were no other one.
     diverted: Option<Route>,
     is_back: bool,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
 }
 
-impl Hops {
-    pub(super) fn new(kept: KeptRequest<ReplayBody>, route: Route, shared: Arc<Shared>) -> Self {
+impl<S> Hops<S> {
+    pub(super) fn new(kept: KeptRequest<ReplayBody>, route: Route, shared: Arc<Shared<S>>) -> Self {
         Self {
             kept,
             route,
@@ -56,6 +56,14 @@ impl Hops {
         self.tell(&to, failure.kind);
         self.route = to;
         Some(request)
+    }
+
+    /// The service for that request.
+    pub(super) fn service(&self) -> S
+    where
+        S: Clone,
+    {
+        self.shared.spare.fresh()
     }
 
     /// Whether the model that is asked is asked because no other one answered.
@@ -98,7 +106,7 @@ impl Hops {
     fn tell(&self, to: &Route, kind: FailureKind) {
         let (from, to) = (self.route.model(), to.model());
         if let (Some(call), Some(from), Some(to)) = (self.kept.call(), from, to) {
-            self.shared.observers.tell(&Event::FellBack {
+            self.shared.settings.observers.tell(&Event::FellBack {
                 feature: call.feature(),
                 from: &from.name,
                 to: &to.name,

@@ -8,6 +8,7 @@ use crate::{
     call::Feature,
     error::BuildError,
     event::{Observe, Observers},
+    spare::Spare,
 };
 use std::sync::Arc;
 use tower_layer::Layer;
@@ -15,14 +16,20 @@ use tower_layer::Layer;
 /// Asks the next model of a chain where one fails. See the [module docs](super).
 #[derive(Debug, Clone, Default)]
 pub struct ModelFallbackLayer {
-    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Settings {
+    pub(super) chains: Chains,
+    pub(super) observers: Observers,
 }
 
 /// What the services of a layer share.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Shared {
-    pub(super) chains: Chains,
-    pub(super) observers: Observers,
+#[derive(Debug)]
+pub(super) struct Shared<S> {
+    pub(super) settings: Arc<Settings>,
+    pub(super) spare: Spare<S>,
 }
 
 impl ModelFallbackLayer {
@@ -36,8 +43,8 @@ impl ModelFallbackLayer {
         Self::default()
     }
 
-    fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
-        change(Arc::make_mut(&mut self.shared));
+    fn change(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
         self
     }
 
@@ -46,7 +53,7 @@ impl ModelFallbackLayer {
     #[must_use]
     pub fn with_chain<M: Into<ChainModel>>(self, models: impl IntoIterator<Item = M>) -> Self {
         let chain = models.into_iter().map(Into::into).collect();
-        self.change(|shared| shared.chains.push(chain))
+        self.change(|settings| settings.chains.push(chain))
     }
 
     /// Sets the chain of one feature, which then uses no other. Default: that of all features.
@@ -57,7 +64,7 @@ impl ModelFallbackLayer {
         models: impl IntoIterator<Item = M>,
     ) -> Self {
         let chain = models.into_iter().map(Into::into).collect();
-        self.change(|shared| shared.chains.set(feature.into(), Some(chain)))
+        self.change(|settings| settings.chains.set(feature.into(), Some(chain)))
     }
 
     /// Sets the chains of one feature, which then uses no other. Of several, the first that has the model of a call is its
@@ -75,35 +82,39 @@ impl ModelFallbackLayer {
         let chains = chains
             .into_iter()
             .map(|chain| chain.into_iter().map(Into::into).collect());
-        self.change(|shared| shared.chains.set(feature.into(), chains))
+        self.change(|settings| settings.chains.set(feature.into(), chains))
     }
 
     /// Lets no other model stand in for one feature.
     #[must_use]
     pub fn without_fallback(self, feature: impl Into<Feature>) -> Self {
-        self.change(|shared| shared.chains.set(feature.into(), None))
+        self.change(|settings| settings.chains.set(feature.into(), None))
     }
 
     /// Adds an observer of [`FellBack`](crate::Event::FellBack). Default: none.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
-        self.change(|shared| shared.observers.push(observer))
+        self.change(|settings| settings.observers.push(observer))
     }
 
     /// Every model of every chain: what other layers keep for a model outlives a flood of invented names.
     pub(crate) fn models(&self) -> Vec<Arc<str>> {
-        self.shared.chains.models()
+        self.settings.chains.models()
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        self.shared.chains.check()
+        self.settings.chains.check()
     }
 }
 
-impl<S> Layer<S> for ModelFallbackLayer {
+impl<S: Clone> Layer<S> for ModelFallbackLayer {
     type Service = ModelFallback<S>;
 
     fn layer(&self, inner: S) -> ModelFallback<S> {
-        ModelFallback::new(inner, Arc::clone(&self.shared))
+        let shared = Arc::new(Shared {
+            settings: Arc::clone(&self.settings),
+            spare: Spare::of(&inner),
+        });
+        ModelFallback::new(inner, shared)
     }
 }

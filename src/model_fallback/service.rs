@@ -4,7 +4,6 @@ use super::{chain::Route, future::ModelFallbackFuture, hops::Hops, layer::Shared
 use crate::{body::ReplayBody, call::Call, error::BoxError, kept::KeptRequest};
 use http::{Request, Response};
 use std::{
-    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,23 +13,26 @@ use tower_service::Service;
 #[derive(Debug, Clone)]
 pub struct ModelFallback<S> {
     inner: S,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<S>>,
 }
 
 impl<S> ModelFallback<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Shared<S>>) -> Self {
         Self { inner, shared }
     }
 
-    /// The way of this call, if its model is in a chain and can be replaced.
-    fn route(&self, request: &Request<ReplayBody>) -> Option<Route> {
-        let call = request.extensions().get::<Call>()?;
+    /// The way of this call, if its model is in a chain and can be replaced. The call is told of it.
+    fn route(&self, request: &mut Request<ReplayBody>) -> Option<Route> {
+        let body_bytes = request.body().len();
+        let call = request.extensions_mut().get_mut::<Call>()?;
         let facts = call.request()?;
-        let is_whole = facts.body_bytes == request.body().len();
-        if !facts.is_rewritable() || !is_whole {
+        if !facts.is_rewritable() || facts.body_bytes != body_bytes {
             return None;
         }
-        self.shared.chains.route(call.feature(), call.model()?)
+        let chains = &self.shared.settings.chains;
+        let route = chains.route(call.feature(), call.model()?)?;
+        call.set_hop(0, &route.model()?.name, route.models_left());
+        Some(route)
     }
 }
 
@@ -48,23 +50,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReplayBody>) -> Self::Future {
-        let Some(route) = self.route(&request) else {
+        let route = self.route(&mut request);
+        let Some(route) = route.filter(|route| route.models_left() > 0) else {
             return ModelFallbackFuture::once(self.inner.call(request));
         };
-        let models_left = route.models_left();
-        let call = request.extensions_mut().get_mut::<Call>();
-        if let (Some(call), Some(model)) = (call, route.model()) {
-            call.set_hop(0, &model.name, models_left);
-        }
-        if models_left == 0 {
-            return ModelFallbackFuture::once(self.inner.call(request));
-        }
         let kept = KeptRequest::of(&mut request);
-        // The service that was polled ready makes this call and those after it; its clone waits for other calls.
-        let clone = self.inner.clone();
-        let mut service = mem::replace(&mut self.inner, clone);
-        let future = service.call(request);
         let hops = Hops::new(kept, route, Arc::clone(&self.shared));
-        ModelFallbackFuture::many(future, service, hops)
+        ModelFallbackFuture::many(self.inner.call(request), hops)
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct Ledger {
     models: Table<Model>,
     features: Table<Row>,
     pairs: BTreeMap<(Id, Id), Pair>,
-    judged: Instant,
+    /// Since the epoch.
+    judged: Duration,
     swept: u64,
 }
 
@@ -46,7 +47,7 @@ impl Ledger {
             models: Table::new(max_keys, |name| Model::new(name, 0)),
             features: Table::new(max_keys, |name| Row::of_feature(name, 0)),
             pairs: BTreeMap::new(),
-            judged: now,
+            judged: Duration::ZERO,
             swept: 0,
         }
     }
@@ -59,19 +60,20 @@ impl Ledger {
         self.features.pin(name, |name| Row::of_feature(name, 0));
     }
 
-    fn secs(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.epoch).as_secs()
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch)
     }
 
     /// Counts an event; gives the alerts it raised or cleared.
     pub(super) fn record(&mut self, event: &Event<'_>, now: Instant) -> Vec<Alert> {
         let mut told = Vec::new();
-        let secs = self.secs(now);
+        let age = self.age(now);
+        let secs = age.as_secs();
         if let Some(entry) = Entry::of(event) {
             self.add(&entry, secs, now, &mut told);
         }
         self.note_model(event, secs, now, &mut told);
-        if now.saturating_duration_since(self.judged) >= JUDGED_EVERY {
+        if age.saturating_sub(self.judged) >= JUDGED_EVERY {
             self.judge(now, &mut told);
         }
         told
@@ -135,8 +137,9 @@ impl Ledger {
 
     /// Looks at every alert again, since time alone may have raised or cleared it.
     pub(super) fn judge(&mut self, now: Instant, told: &mut Vec<Alert>) {
-        let secs = self.secs(now);
-        self.judged = self.judged.max(now);
+        let age = self.age(now);
+        let secs = age.as_secs();
+        self.judged = self.judged.max(age);
         self.all.advance(secs);
         self.all.judge_calls(&self.rules, now, told);
         for kept in self.features.iter_mut() {
@@ -157,7 +160,7 @@ impl Ledger {
     /// Looks at every alert again, then tells all that is known.
     pub(super) fn snapshot(&mut self, now: Instant, told: &mut Vec<Alert>) -> Snapshot {
         self.judge(now, told);
-        let secs = self.secs(now);
+        let secs = self.age(now).as_secs();
         let (rules, mut alerts) = (&self.rules, Vec::new());
         self.all.alerts(rules, now, &mut alerts);
         let mut models = Vec::new();

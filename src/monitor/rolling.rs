@@ -106,16 +106,28 @@ impl<const M: usize> Rolling<M> {
 
     /// The sums as of the last [`advance`](Self::advance) or [`add`](Self::add).
     pub(super) fn sums(&self, window: Window) -> [u64; M] {
-        let mut sums = match window {
-            Window::Minute => self.fine.short,
-            Window::FiveMinutes => self.fine.long,
-            Window::QuarterHour => self.coarse.short,
-            Window::Hour => self.coarse.long,
-        };
+        let mut sums = *self.whole(window);
         for (sum, running) in sums.iter_mut().zip(&self.running) {
             *sum += u64::from(*running);
         }
         sums
+    }
+
+    /// One of these sums.
+    pub(super) fn sum(&self, window: Window, place: usize) -> u64 {
+        let whole = self.whole(window).get(place).copied();
+        let running = self.running.get(place).copied();
+        whole.unwrap_or(0) + u64::from(running.unwrap_or(0))
+    }
+
+    /// The sums of the buckets that are over.
+    fn whole(&self, window: Window) -> &[u64; M] {
+        match window {
+            Window::Minute => &self.fine.short,
+            Window::FiveMinutes => &self.fine.long,
+            Window::QuarterHour => &self.coarse.short,
+            Window::Hour => &self.coarse.long,
+        }
     }
 }
 

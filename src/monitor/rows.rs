@@ -4,10 +4,10 @@ use super::{
     alert::{Alert, Subject},
     circuit::CircuitStatus,
     latency::BUCKETS,
-    rolling::Rolling,
+    rolling::{Rolling, Window},
     rules::{Rules, Standing},
     snapshot::Windows,
-    tally::{COUNTED, Entry},
+    tally::{COUNTED, Entry, Metric},
 };
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -56,8 +56,18 @@ impl Row {
     }
 
     pub(super) fn judge_calls(&mut self, rules: &Rules, now: Instant, told: &mut Vec<Alert>) {
+        if self.standing.is_quiet() && self.is_well() {
+            return;
+        }
         let measures = rules.of_calls(&self.counts);
         self.standing.judge(&measures, &rules.off, now, told);
+    }
+
+    /// Whether no call failed or fell back within the longest window: nothing could raise an alert then.
+    fn is_well(&self) -> bool {
+        [Metric::Failures, Metric::Fallbacks]
+            .into_iter()
+            .all(|metric| self.counts.sum(Window::Hour, metric as usize) == 0)
     }
 
     pub(super) fn alerts(&self, rules: &Rules, now: Instant, into: &mut Vec<Alert>) {

@@ -20,6 +20,8 @@ pub(super) type Id = u64;
 #[derive(Debug)]
 pub(super) struct Table<T> {
     named: Vec<Kept<T>>,
+    /// Where the name was found that was asked for last: the next one is mostly the same.
+    last: usize,
     other: Kept<T>,
     next: Id,
     max: usize,
@@ -39,6 +41,7 @@ impl<T> Table<T> {
         let other = Arc::from(OTHER);
         Self {
             named: Vec::new(),
+            last: 0,
             other: Kept {
                 id: 0,
                 value: make(&other),
@@ -70,11 +73,15 @@ impl<T> Table<T> {
             }
             Err(_) => return &mut self.other,
         };
+        self.last = at;
         self.named.get_mut(at).unwrap_or(&mut self.other)
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.named.binary_search_by(|kept| (*kept.name).cmp(name))
+        match self.named.get(self.last) {
+            Some(last) if *last.name == *name => Ok(self.last),
+            _ => self.named.binary_search_by(|kept| (*kept.name).cmp(name)),
+        }
     }
 
     fn has_room_for(&self, name: &str) -> bool {

@@ -81,13 +81,13 @@ impl Rig {
     }
 
     fn commit(&mut self, pass: &Pass) {
-        let change = self.machine.commit(pass, false, self.now, 0.0);
+        let change = self.machine.commit(pass, false, self.now, || 0.0);
         self.told.extend(change);
     }
 
     fn end(&mut self, pass: Pass, outcome: Outcome) {
         self.told
-            .extend(self.machine.record(pass, outcome, self.now, 0.0));
+            .extend(self.machine.record(pass, outcome, self.now, || 0.0));
     }
 
     fn call(&mut self, outcome: Outcome) {

@@ -63,7 +63,7 @@ fn the_open_time_takes_its_jitter_upward() {
     rig.calls(4, FAILURE);
     rig.wait(2.0);
     let pass = rig.pass();
-    let change = rig.machine.record(pass, FAILURE, rig.now, 0.5);
+    let change = rig.machine.record(pass, FAILURE, rig.now, || 0.5);
     assert_eq!(
         change,
         Some(CircuitChange::Opened {
@@ -269,7 +269,7 @@ fn a_slow_probe_opens_again_be_it_a_stream_or_not() {
     rig.call(SLOW);
     rig.wait(90.0);
     let stream = rig.pass();
-    let change = rig.machine.commit(&stream, true, rig.now, 0.0);
+    let change = rig.machine.commit(&stream, true, rig.now, || 0.0);
     rig.told.extend(change);
     rig.end(stream, SLOW);
     let (slow, probe) = (OpenReason::SlowRate, OpenReason::Probe);
