@@ -125,7 +125,7 @@ impl Future for Sending {
             };
             match this.again.take() {
                 Some(Again { pool, original }) if was_closed_idle(&error) => {
-                    let request = original.request().clone();
+                    let request = original.request();
                     let request = request.map(|body| Outgoing::Held { body });
                     this.answer.set(pool.request(request));
                 }
