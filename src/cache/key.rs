@@ -95,7 +95,7 @@ mod of_request {
     pub(crate) fn key_of<'a>(
         call: &Call,
         uri: &Uri,
-        headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+        headers: &(impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone),
         body: &ReplayBody,
     ) -> Option<CacheKey> {
         if body.len() > MAX_BODY {
@@ -173,7 +173,7 @@ mod of_request {
             };
             let headers: Vec<_> = request.headers().iter().map(pair).collect();
             let headers = headers.iter().copied();
-            key_of(call, request.uri(), headers, request.body())
+            key_of(call, request.uri(), &headers, request.body())
         }
 
         #[test]

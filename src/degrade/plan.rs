@@ -132,7 +132,7 @@ fn is_keepable<RB: Body>(response: &Response<RB>) -> bool {
 
 #[cfg(feature = "cache")]
 fn key_of(call: &Call, request: &Original<ReplayBody>) -> Option<CacheKey> {
-    crate::cache::key_of(call, request.uri(), request.headers(), request.body())
+    crate::cache::key_of(call, request.uri(), &request.headers(), request.body())
 }
 
 #[cfg(not(feature = "cache"))]
