@@ -4,11 +4,14 @@
 //! [`Call`] where the copy is, and the next one takes that instead of a copy of its own, if the request is still the same:
 //! between the two there may be a layer of the application that has changed it.
 
+mod headers;
+
+use self::headers::KeptHeaders;
 use crate::{body::ReplayBody, call::Call};
-use http::{Extensions, HeaderMap, Request, Uri};
+use http::{Extensions, Method, Request, Uri, Version};
 use std::{
     any::Any,
-    fmt, mem,
+    fmt,
     ops::Range,
     sync::{Arc, Weak},
 };
@@ -29,7 +32,13 @@ enum Attached {
 }
 
 /// A request as it was when it was kept, without its extensions.
-pub(crate) struct Original<B>(Request<B>);
+pub(crate) struct Original<B> {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: KeptHeaders,
+    body: B,
+}
 
 /// Without the head: alone, nobody has marked its credentials as secrets.
 impl<B> fmt::Debug for Original<B> {
@@ -69,7 +78,7 @@ impl<B> KeptRequest<B> {
 
     /// Its body, of which nothing was read.
     pub(crate) fn body(&self) -> &B {
-        self.original.0.body()
+        self.original.body()
     }
 }
 
@@ -87,7 +96,7 @@ impl<B: Clone + 'static> KeptRequest<B> {
 
     /// The request as it was, with its call changed, if it has one.
     pub(crate) fn again(&self, change: impl FnOnce(&mut Call)) -> Request<B> {
-        let mut request = self.original.0.clone();
+        let mut request = self.original.request();
         let extensions = request.extensions_mut();
         match &self.attached {
             Attached::Call(call) => {
@@ -103,9 +112,41 @@ impl<B: Clone + 'static> KeptRequest<B> {
 }
 
 impl<B> Original<B> {
-    /// The request.
-    pub(crate) fn request(&self) -> &Request<B> {
-        &self.0
+    #[cfg(feature = "cache")]
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The names and values of its headers.
+    #[cfg(feature = "cache")]
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        self.headers.iter()
+    }
+
+    pub(crate) fn body(&self) -> &B {
+        &self.body
+    }
+}
+
+impl<B: Clone> Original<B> {
+    /// The request, to be sent again.
+    pub(crate) fn request(&self) -> Request<B> {
+        let mut request = Request::new(self.body.clone());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = self.version;
+        *request.headers_mut() = self.headers.to_map();
+        request
+    }
+
+    fn copy(request: &Request<B>) -> Self {
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            headers: KeptHeaders::of(request.headers()),
+            body: request.body().clone(),
+        }
     }
 }
 
@@ -117,9 +158,7 @@ impl<B: Clone + 'static> Original<B> {
 
     /// Copies a request, and notes it on its call.
     fn new(request: &mut Request<B>) -> Arc<Self> {
-        let extensions = mem::take(request.extensions_mut());
-        let original = Arc::new(Self(request.clone()));
-        *request.extensions_mut() = extensions;
+        let original = Arc::new(Self::copy(request));
         let known = (&original as &dyn Any).downcast_ref::<Arc<Original<ReplayBody>>>();
         let call = request.extensions_mut().get_mut::<Call>();
         if let (Some(call), Some(known)) = (call, known) {
@@ -139,15 +178,14 @@ impl<B: Clone + 'static> Original<B> {
 }
 
 impl Original<ReplayBody> {
-    /// Whether the request is still what it was: the same bytes, not equal ones elsewhere. That is soon seen, and what is
-    /// not seen costs a copy and no more.
+    /// Whether the request is still what it was. Body and address are, if they lie where they lay: what is equal and lies
+    /// elsewhere costs a copy and no more.
     fn is(&self, request: &Request<ReplayBody>) -> bool {
-        let Self(kept) = self;
-        kept.body().is(request.body())
-            && kept.method() == request.method()
-            && kept.version() == request.version()
-            && is_same_address(kept.uri(), request.uri())
-            && are_same_headers(kept.headers(), request.headers())
+        self.body.is(request.body())
+            && self.method == request.method()
+            && self.version == request.version()
+            && is_same_address(&self.uri, request.uri())
+            && self.headers.are(request.headers())
     }
 }
 
@@ -160,20 +198,9 @@ fn is_same_address(one: &Uri, other: &Uri) -> bool {
     parts(one) == parts(other)
 }
 
-/// Whether two maps say the same in the same order, and hide the same.
-fn are_same_headers(one: &HeaderMap, other: &HeaderMap) -> bool {
-    let mut pairs = one.iter().zip(other);
-    one.len() == other.len()
-        && pairs.all(|((name, value), (other_name, other_value))| {
-            place(name.as_str()) == place(other_name.as_str())
-                && place(value) == place(other_value)
-                && value.is_sensitive() == other_value.is_sensitive()
-        })
-}
-
-/// Where these bytes lie.
-fn place(bytes: impl AsRef<[u8]>) -> Range<*const u8> {
-    bytes.as_ref().as_ptr_range()
+/// Where this text lies.
+fn place(text: &str) -> Range<*const u8> {
+    text.as_bytes().as_ptr_range()
 }
 
 #[cfg(test)]
@@ -240,9 +267,9 @@ mod tests {
         let changes: [fn(&mut Request<ReplayBody>); 8] = [
             |request| *request.body_mut() = "{ }".into(),
             |request| *request.body_mut() = ReplayBody::from(String::from("{}")),
-            |request| *request.method_mut() = http::Method::PUT,
+            |request| *request.method_mut() = Method::PUT,
             |request| *request.uri_mut() = "/v2/messages".parse().unwrap(),
-            |request| *request.version_mut() = http::Version::HTTP_2,
+            |request| *request.version_mut() = Version::HTTP_2,
             |request| {
                 request
                     .headers_mut()

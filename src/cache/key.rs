@@ -72,7 +72,7 @@ pub(crate) use of_request::key_of;
 mod of_request {
     use super::{super::canonical::canonical, CacheKey};
     use crate::{body::replay::ReplayBody, call::Call};
-    use http::{HeaderMap, HeaderName, Uri};
+    use http::{HeaderName, Uri};
     use siphasher::sip128::{Hasher128, SipHasher13};
     use std::{
         hash::{BuildHasher, Hasher, RandomState},
@@ -90,11 +90,12 @@ mod of_request {
         HeaderName::from_static("anthropic-workspace-id"),
     ];
 
-    /// The key of a request. `None`: it has none, because its body is too large or no JSON object.
-    pub(crate) fn key_of(
+    /// The key of a request with these headers, by name and value. `None`: it has none, because its body is too large or no
+    /// JSON object.
+    pub(crate) fn key_of<'a>(
         call: &Call,
         uri: &Uri,
-        headers: &HeaderMap,
+        headers: &(impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone),
         body: &ReplayBody,
     ) -> Option<CacheKey> {
         if body.len() > MAX_BODY {
@@ -106,8 +107,11 @@ mod of_request {
         hash.part(uri.path().as_bytes());
         hash.part(uri.query().unwrap_or_default().as_bytes());
         for name in HEADERS {
-            for value in headers.get_all(&name) {
-                hash.part(value.as_bytes());
+            for (_, value) in headers
+                .clone()
+                .filter(|(is, _)| *is == name.as_str().as_bytes())
+            {
+                hash.part(value);
             }
             hash.list_end();
         }
@@ -146,7 +150,7 @@ mod of_request {
         use super::*;
         use crate::call::{Feature, Tenant};
         use bytes::Bytes;
-        use http::Request;
+        use http::{HeaderValue, Request};
 
         fn request() -> Request<ReplayBody> {
             Request::post("https://api.anthropic.com/v1/messages?beta=true")
@@ -163,8 +167,13 @@ mod of_request {
                 .with_feature(Feature::new("chat"))
         }
 
-        fn key(call: &Call, request: &Request<ReplayBody>) -> Option<CacheKey> {
-            key_of(call, request.uri(), request.headers(), request.body())
+        fn key<'a>(call: &Call, request: &'a Request<ReplayBody>) -> Option<CacheKey> {
+            let pair = |(name, value): (&'a HeaderName, &'a HeaderValue)| {
+                (name.as_str().as_bytes(), value.as_bytes())
+            };
+            let headers: Vec<_> = request.headers().iter().map(pair).collect();
+            let headers = headers.iter().copied();
+            key_of(call, request.uri(), &headers, request.body())
         }
 
         #[test]

@@ -31,16 +31,16 @@ pub struct Call {
 }
 
 /// What does not change between attempts, and what is counted over all of them.
-#[derive(Debug)]
-struct Facts {
-    feature: Feature,
-    tenant: Tenant,
-    deadline: Option<Deadline>,
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) feature: Feature,
+    pub(crate) tenant: Tenant,
+    pub(crate) deadline: Option<Deadline>,
     model: Option<Arc<str>>,
-    stream: bool,
+    pub(crate) stream: bool,
     max_tokens: Option<u64>,
-    body_bytes: u64,
-    exact_output: bool,
+    pub(crate) body_bytes: u64,
+    pub(crate) exact_output: bool,
     /// What the scan of the body found, which a rewrite for another model needs.
     request: Option<RequestFacts>,
     /// Whether any clone went on to another model, so that `last` is worth a look.
@@ -53,25 +53,25 @@ struct Facts {
     run: AtomicU16,
 }
 
-impl Call {
-    /// A call to `model`, for a stack without [`Replay`](crate::replay). `None`: not a Messages call.
-    pub fn new(model: Option<Arc<str>>) -> Self {
+impl Facts {
+    /// Of a Messages call, as its body says.
+    pub(crate) fn of(request: RequestFacts) -> Self {
         Self {
-            facts: Arc::new(Facts {
-                feature: Feature::default(),
-                tenant: Tenant::default(),
-                deadline: None,
-                model,
-                stream: false,
-                max_tokens: None,
-                body_bytes: 0,
-                exact_output: false,
-                request: None,
-                moved: AtomicBool::new(false),
-                last: Mutex::new(None),
-                sent: AtomicU32::new(0),
-                run: AtomicU16::new(0),
-            }),
+            model: request.model.clone(),
+            stream: request.stream,
+            max_tokens: request.max_tokens,
+            body_bytes: request.body_bytes,
+            exact_output: request.exact_output(),
+            request: Some(request),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Facts> for Call {
+    fn from(facts: Facts) -> Self {
+        Self {
+            facts: Arc::new(facts),
             stand_in: None,
             hop: 0,
             models_left: 0,
@@ -82,16 +82,20 @@ impl Call {
             kept_by: KeptBy::default(),
         }
     }
+}
+
+impl Call {
+    /// A call to `model`, for a stack without [`Replay`](crate::replay). `None`: not a Messages call.
+    pub fn new(model: Option<Arc<str>>) -> Self {
+        Self::from(Facts {
+            model,
+            ..Facts::default()
+        })
+    }
 
     /// A Messages call as its body says.
     pub fn of(request: RequestFacts) -> Self {
-        Self::new(request.model.clone()).fact(|facts| {
-            facts.stream = request.stream;
-            facts.max_tokens = request.max_tokens;
-            facts.body_bytes = request.body_bytes;
-            facts.exact_output = request.exact_output();
-            facts.request = Some(request);
-        })
+        Self::from(Facts::of(request))
     }
 
     /// Changes a fact; only while this is the sole clone.

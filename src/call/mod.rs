@@ -11,5 +11,6 @@ mod served;
 mod set;
 
 pub use carried::Call;
+pub(crate) use carried::Facts;
 pub use served::{Outcome, Served};
 pub use set::{Deadline, Feature, Tenant};

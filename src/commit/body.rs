@@ -2,6 +2,7 @@
 
 use super::{
     fault::Fault,
+    frames::Frames,
     idle::Idle,
     layer::Settings,
     source::{Read, Source},
@@ -14,7 +15,7 @@ use crate::{
     event::Event,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
 use std::{
     pin::Pin,
@@ -33,13 +34,29 @@ const LINGER: Duration = Duration::from_secs(1);
 /// does; when that breaks off, with a [`Failure`] as its error or with one `error` event, as the [module docs](super) say.
 #[derive(Debug)]
 pub struct CommitBody<RB> {
+    answer: Answer<RB>,
+}
+
+#[derive(Debug)]
+enum Answer<RB> {
+    /// All of it is here, and its end is told.
+    Whole {
+        out: Frames,
+        trailers: Option<Box<HeaderMap>>,
+    },
+    /// Boxed, for a body is moved from layer to layer, and this one is large.
+    Going(Box<Going<RB>>),
+}
+
+/// An answer that goes on, or that has broken off.
+#[derive(Debug)]
+struct Going<RB> {
     source: Source<RB>,
     /// What ended it, until that is told. Boxed, since hardly any answer has one.
     failure: Option<Box<Failure>>,
     idle: Idle,
-    /// `None` where the verdict has told the end.
-    end: Option<End>,
-    watch: Option<Box<Watch>>,
+    end: End,
+    watch: Watch,
 }
 
 /// What is known of the call while its answer goes out.
@@ -76,55 +93,10 @@ impl Watch {
 impl<RB> CommitBody<RB> {
     /// All of an answer.
     pub(super) fn whole(source: Source<RB>) -> Self {
+        let (out, trailers) = source.into_whole();
         Self {
-            source,
-            failure: None,
-            idle: Idle::default(),
-            end: None,
-            watch: None,
+            answer: Answer::Whole { out, trailers },
         }
-    }
-
-    fn fail(&mut self, fault: Fault) {
-        self.source.close();
-        let failure = match &self.watch {
-            Some(watch) => watch.failure(fault),
-            None => Failure::new(FailureKind::Truncated),
-        };
-        self.tell(Ended::Failed(failure.kind));
-        if let Some(watch) = &self.watch {
-            watch.tell(failure.kind);
-        }
-        self.failure = Some(Box::new(failure));
-    }
-
-    /// Tells a complete end as soon as the caller has all of the answer.
-    fn settle(&mut self) {
-        let is_over = self.source.is_stopped() || self.source.is_closed();
-        if is_over && !self.source.has_out() && self.failure.is_none() {
-            self.tell(Ended::Complete);
-        }
-    }
-
-    fn tell(&self, ended: Ended) {
-        if let Some(end) = &self.end {
-            end.set(ended);
-        }
-    }
-
-    /// The end of an answer that broke off: an error for a layer further out that renders it, else its `error` event.
-    fn last_word(&self, failure: Failure) -> Result<Frame<Bytes>, BoxError> {
-        let call = self.watch.as_ref().and_then(|watch| watch.call.as_ref());
-        if !self.source.is_stream() || call.is_some_and(Call::renders) {
-            return Err(failure.into());
-        }
-        let (_, error_type) = failure.as_answer();
-        let event = reply::error_event(
-            error_type,
-            failure.message().unwrap_or(&failure.to_string()),
-            failure.request_id.as_deref(),
-        );
-        Ok(Frame::data(event))
     }
 }
 
@@ -141,18 +113,23 @@ where
     ) -> (Self, End) {
         source.commit();
         let end = End::new();
-        let mut body = Self {
-            watch: Some(Box::new(watch)),
-            end: Some(end.clone()),
-            ..Self::whole(source)
-        };
+        let mut going = Box::new(Going {
+            source,
+            failure: None,
+            idle: Idle::default(),
+            end: end.clone(),
+            watch,
+        });
         let read = fault.map(Read::Broken);
-        if let Some(read) = read.or_else(|| body.source.read_empty()) {
-            body.take(read);
+        if let Some(read) = read.or_else(|| going.source.read_empty()) {
+            going.take(read);
         }
-        (body, end)
+        let answer = Answer::Going(going);
+        (Self { answer }, end)
     }
+}
 
+impl<RB> Going<RB> {
     fn take(&mut self, read: Read) {
         match read {
             Read::More { alive: true } => self.idle.alive(),
@@ -161,50 +138,74 @@ where
             Read::Broken(fault) => self.fail(fault),
         }
     }
+
+    fn fail(&mut self, fault: Fault) {
+        self.source.close();
+        let failure = self.watch.failure(fault);
+        self.end.set(Ended::Failed(failure.kind));
+        self.watch.tell(failure.kind);
+        self.failure = Some(Box::new(failure));
+    }
+
+    /// Tells a complete end as soon as the caller has all of the answer.
+    fn settle(&mut self) {
+        let is_over = self.source.is_stopped() || self.source.is_closed();
+        if is_over && !self.source.has_out() && self.failure.is_none() {
+            self.end.set(Ended::Complete);
+        }
+    }
+
+    /// The end of an answer that broke off: an error for a layer further out that renders it, else its `error` event.
+    fn last_word(&self, failure: Failure) -> Result<Frame<Bytes>, BoxError> {
+        let call = self.watch.call.as_ref();
+        if !self.source.is_stream() || call.is_some_and(Call::renders) {
+            return Err(failure.into());
+        }
+        let (_, error_type) = failure.as_answer();
+        let event = reply::error_event(
+            error_type,
+            failure.message().unwrap_or(&failure.to_string()),
+            failure.request_id.as_deref(),
+        );
+        Ok(Frame::data(event))
+    }
 }
 
-impl<RB> Body for CommitBody<RB>
+impl<RB> Going<RB>
 where
     RB: Body<Data = Bytes> + Unpin,
     RB::Error: Into<BoxError>,
 {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut came = false;
         loop {
-            if let Some(chunk) = this.source.out().pop() {
-                this.settle();
+            if let Some(chunk) = self.source.out().pop() {
+                self.settle();
                 return Poll::Ready(Some(Ok(Frame::data(chunk))));
             }
-            if let Some(failure) = this.failure.take() {
-                return Poll::Ready(Some(this.last_word(*failure)));
+            if let Some(failure) = self.failure.take() {
+                return Poll::Ready(Some(self.last_word(*failure)));
             }
-            if this.source.is_closed() {
-                let trailers = this.source.trailers.take();
+            if self.source.is_closed() {
+                let trailers = self.source.trailers.take();
                 return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(*trailers))));
             }
-            match this.source.poll_read(cx) {
+            match self.source.poll_read(cx) {
                 Poll::Ready(read) => {
                     came = true;
-                    this.take(read);
+                    self.take(read);
                 }
                 Poll::Pending => {
-                    let limit = match &this.watch {
-                        _ if this.source.is_stopped() => LINGER,
-                        Some(watch) => watch.idle,
-                        None => return Poll::Pending,
-                    };
-                    ready!(this.idle.poll_stalled(limit, came, cx));
-                    if this.source.is_stopped() {
-                        this.source.close();
+                    let limit = if self.source.is_stopped() {
+                        LINGER
                     } else {
-                        this.fail(Fault::Stall);
+                        self.watch.idle
+                    };
+                    ready!(self.idle.poll_stalled(limit, came, cx));
+                    if self.source.is_stopped() {
+                        self.source.close();
+                    } else {
+                        self.fail(Fault::Stall);
                     }
                 }
             }
@@ -224,5 +225,42 @@ where
             return SizeHint::default();
         }
         self.source.size_hint()
+    }
+}
+
+impl<RB> Body for CommitBody<RB>
+where
+    RB: Body<Data = Bytes> + Unpin,
+    RB::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.get_mut().answer {
+            Answer::Whole { out, trailers } => {
+                let data = out.pop().map(Frame::data);
+                let frame = data.or_else(|| Some(Frame::trailers(*trailers.take()?)));
+                Poll::Ready(frame.map(Ok))
+            }
+            Answer::Going(going) => going.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.answer {
+            Answer::Whole { out, trailers } => out.is_empty() && trailers.is_none(),
+            Answer::Going(going) => going.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.answer {
+            Answer::Whole { out, .. } => SizeHint::with_exact(out.bytes() as u64),
+            Answer::Going(going) => going.size_hint(),
+        }
     }
 }

@@ -28,18 +28,26 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
+/// The answer of one attempt. See the [module docs](super).
+///
+/// Boxed where it is made: every layer further out moves the future it gets, and each of them the answer that comes of it.
+#[must_use = "futures do nothing unless polled"]
+pub struct CommitFuture<S, B, RB>
+where
+    S: Service<Request<B>>,
+{
+    running: Pin<Box<RunningAs<S, Request<B>, RB>>>,
+}
+
+type RunningAs<S, R, RB> = Running<S, R, <S as Service<R>>::Future, RB>;
+
 pin_project! {
-    /// The answer of one attempt. See the [module docs](super).
-    #[must_use = "futures do nothing unless polled"]
-    pub struct CommitFuture<S, B, RB>
-    where
-        S: Service<Request<B>>,
-    {
+    struct Running<S, R, F, RB> {
         attempt: Attempt,
         #[pin]
         timer: Sleep,
         #[pin]
-        state: State<S, Request<B>, S::Future, RB>,
+        state: State<S, R, F, RB>,
     }
 }
 
@@ -65,12 +73,14 @@ where
     pub(super) fn new(service: S, request: Request<B>, settings: Arc<Settings>) -> Self {
         let attempt = Attempt::new(&request, settings);
         Self {
-            timer: sleep_until(attempt.limits.due(None).0),
-            attempt,
-            state: State::Ready {
-                service,
-                request: Some(request),
-            },
+            running: Box::pin(Running {
+                timer: sleep_until(attempt.limits.due(None).0),
+                attempt,
+                state: State::Ready {
+                    service,
+                    request: Some(request),
+                },
+            }),
         }
     }
 }
@@ -86,8 +96,8 @@ where
 {
     type Output = Answered<RB>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered<RB>> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered<RB>> {
+        let mut this = self.running.as_mut().project();
         let attempt = &*this.attempt;
         let answered = loop {
             match this.state.as_mut().project() {
@@ -136,7 +146,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CommitFuture")
-            .field("attempt", &self.attempt)
+            .field("attempt", &self.running.attempt)
             .finish_non_exhaustive()
     }
 }

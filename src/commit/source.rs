@@ -169,6 +169,15 @@ impl<RB> Source<RB> {
         is_half && chunks.out.bytes() < max && begins_an_error(&chunks.out.start(64))
     }
 
+    /// What is left of it, where all of it was read.
+    pub(super) fn into_whole(self) -> (Frames, Option<Box<HeaderMap>>) {
+        let out = match self.content {
+            Content::Events { events, .. } => events.out,
+            Content::Chunks(chunks) => chunks.out,
+        };
+        (out, self.trailers)
+    }
+
     /// How much is held: memory of a stream, whose events may be many and small; bytes of anything else, in few pieces.
     pub(super) fn held(&self) -> usize {
         match &self.content {

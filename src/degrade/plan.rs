@@ -79,7 +79,7 @@ impl Plan {
     /// What to ask a cache for, and to keep an answer by.
     fn query(&self) -> Option<CacheQuery> {
         let (call, original) = (self.call.as_ref()?, self.original.as_ref()?);
-        let key = key_of(call, original.request())?;
+        let key = key_of(call, original)?;
         Some(CacheQuery::new(key, call.tenant(), call.feature().clone()))
     }
 
@@ -140,12 +140,12 @@ fn is_keepable<RB: Body>(response: &Response<RB>) -> bool {
 }
 
 #[cfg(feature = "cache")]
-fn key_of(call: &Call, request: &Request<ReplayBody>) -> Option<CacheKey> {
-    crate::cache::key_of(call, request.uri(), request.headers(), request.body())
+fn key_of(call: &Call, request: &Original<ReplayBody>) -> Option<CacheKey> {
+    crate::cache::key_of(call, request.uri(), &request.headers(), request.body())
 }
 
 #[cfg(not(feature = "cache"))]
-fn key_of(_: &Call, _: &Request<ReplayBody>) -> Option<CacheKey> {
+fn key_of(_: &Call, _: &Original<ReplayBody>) -> Option<CacheKey> {
     None
 }
 

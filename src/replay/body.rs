@@ -9,7 +9,7 @@ use crate::{
     error::BoxError,
 };
 use bytes::Bytes;
-use http::{header::CONTENT_LENGTH, response};
+use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
@@ -50,18 +50,17 @@ pub(super) struct Rendering {
 
 impl Rendering {
     /// For the answer of a Messages call that is a stream of events.
-    pub(super) fn of(head: &mut response::Parts, call: &Call, served: &Served) -> Option<Self> {
+    pub(super) fn of(map: &mut HeaderMap, call: &Call, served: &Served) -> Option<Self> {
         // Text of ours in an encoded stream could not be read by anybody: that one keeps its error.
-        let readable =
-            headers::is_event_stream(&head.headers) && !headers::is_encoded(&head.headers);
+        let readable = headers::is_event_stream(map) && !headers::is_encoded(map);
         if call.asked_model().is_none() || !readable {
             return None;
         }
         // An event more or an end too early would make it a lie.
-        head.headers.remove(CONTENT_LENGTH);
+        map.remove(CONTENT_LENGTH);
         Some(Self {
             end: served.end.clone(),
-            request_id: headers::request_id(&head.headers).map(Into::into),
+            request_id: headers::request_id(map).map(Into::into),
             last: b'\n',
             over: false,
         })

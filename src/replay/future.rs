@@ -52,9 +52,8 @@ pin_project! {
             gather: Gather,
             #[pin]
             body: B,
-            // Armed only if the body keeps us waiting.
-            #[pin]
-            deadline: Option<Sleep>,
+            // Made only if the body keeps us waiting.
+            deadline: Option<Pin<Box<Sleep>>>,
         },
         Calling {
             #[pin]
@@ -203,19 +202,16 @@ where
 /// A read that keeps us waiting ends at the deadline of its call.
 fn within(
     read: Poll<Result<(), Unsent>>,
-    mut deadline: Pin<&mut Option<Sleep>>,
+    deadline: &mut Option<Pin<Box<Sleep>>>,
     opening: &Opening,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Unsent>> {
     if read.is_ready() {
         return read;
     }
-    if deadline.is_none() {
-        deadline.set(Some(sleep_until(opening.deadline.instant())));
-    }
-    if let Some(deadline) = deadline.as_pin_mut() {
-        ready!(deadline.poll(cx));
-    }
+    let until = opening.deadline.instant();
+    let deadline = deadline.get_or_insert_with(|| Box::pin(sleep_until(until)));
+    ready!(deadline.as_mut().poll(cx));
     let failure = Failure::new(FailureKind::DeadlineExceeded)
         .with_detail("the request body took until the deadline");
     Poll::Ready(Err((failure.kind, failure.into())))
@@ -251,19 +247,16 @@ fn call<S: Service<Request<ReplayBody>>>(
 /// Marks an answer, and hands the record on to its body.
 fn close<RB: Body>(
     mut watch: Option<Watch<Record>>,
-    result: Result<Response<RB>, BoxError>,
+    mut result: Result<Response<RB>, BoxError>,
 ) -> Result<Response<CallBody<RB>>, BoxError> {
     let verdict = Verdict::of(&result);
-    let mut rendering = None;
-    let result = result.map(|response| {
-        let (mut parts, body) = response.into_parts();
-        if let Some(record) = watch.as_mut().and_then(Watch::guard_mut) {
-            rendering = record.close(&mut parts, &verdict);
-        }
-        Response::from_parts(parts, body)
-    });
-    let response = guard_response(result, watch, &verdict)?;
-    Ok(response.map(|inner| CallBody::new(inner, rendering)))
+    let record = watch.as_mut().and_then(Watch::guard_mut);
+    let rendering = match (&mut result, record) {
+        (Ok(answer), Some(record)) => record.close(answer, &verdict),
+        _ => None,
+    };
+    let answer = guard_response(result, watch, &verdict)?;
+    Ok(answer.map(|inner| CallBody::new(inner, rendering)))
 }
 
 impl<S, B> std::fmt::Debug for ReplayFuture<S, B>

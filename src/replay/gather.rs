@@ -19,22 +19,31 @@ const SMALL: usize = 4 * 1024;
 pub(super) struct Gather {
     limit: u64,
     len: u64,
-    segments: Vec<Bytes>,
-    /// The latest segment, so that a body of one needs no list.
+    /// Whether the body is scanned.
+    scans: bool,
+    /// The latest segment. Of a body that has only one, which most have, there is nothing else.
     last: Bytes,
+    more: Option<Box<More>>,
+}
+
+/// What a body of several segments needs.
+#[derive(Debug, Default)]
+struct More {
+    /// Those before the latest.
+    segments: Vec<Bytes>,
     small: BytesMut,
+    /// Has seen all segments.
     scan: Option<RequestScan>,
 }
 
 impl Gather {
-    pub(super) fn new(limit: u64, scan: bool) -> Self {
+    pub(super) fn new(limit: u64, scans: bool) -> Self {
         Self {
             limit,
             len: 0,
-            segments: Vec::new(),
+            scans,
             last: Bytes::new(),
-            small: BytesMut::new(),
-            scan: scan.then(RequestScan::new),
+            more: None,
         }
     }
 
@@ -44,47 +53,68 @@ impl Gather {
         if self.len > self.limit {
             return Err(BodyTooLarge::new(self.limit));
         }
-        if let Some(scan) = &mut self.scan {
-            scan.feed(&segment);
+        if segment.is_empty() {
+            return Ok(());
         }
-        if self.segments.len() < FREE || segment.len() >= SMALL {
-            self.flush();
-            self.keep(segment);
-        } else {
-            self.small.extend_from_slice(&segment);
-            if self.small.len() >= SMALL {
-                self.flush();
+        if self.last.is_empty() {
+            self.last = segment;
+            return Ok(());
+        }
+        let first = &self.last;
+        let more = self.more.get_or_insert_with(|| {
+            let mut scan = self.scans.then(RequestScan::new);
+            if let Some(scan) = &mut scan {
+                scan.feed(first);
             }
-        }
+            Box::new(More {
+                scan,
+                ..More::default()
+            })
+        });
+        more.push(&mut self.last, segment);
         Ok(())
     }
 
     /// The whole body, and what it says if it is that of a Messages call.
-    pub(super) fn finish(mut self) -> (ReplayBody, Option<RequestFacts>) {
-        self.flush();
-        let facts = self.scan.and_then(|scan| scan.finish().ok());
-        if self.segments.is_empty() {
-            return (self.last.into(), facts);
+    pub(super) fn finish(self) -> (ReplayBody, Option<RequestFacts>) {
+        let Some(mut more) = self.more else {
+            let facts = self.scans.then(|| RequestFacts::of(&[&self.last]).ok());
+            return (self.last.into(), facts.flatten());
+        };
+        let mut last = self.last;
+        more.flush(&mut last);
+        let facts = more.scan.and_then(|scan| scan.finish().ok());
+        let mut segments = more.segments;
+        segments.push(last);
+        (segments.into(), facts)
+    }
+}
+
+impl More {
+    fn push(&mut self, last: &mut Bytes, segment: Bytes) {
+        if let Some(scan) = &mut self.scan {
+            scan.feed(&segment);
         }
-        self.segments.push(self.last);
-        (self.segments.into(), facts)
+        if self.segments.len() < FREE || segment.len() >= SMALL {
+            self.flush(last);
+            self.keep(last, segment);
+        } else {
+            self.small.extend_from_slice(&segment);
+            if self.small.len() >= SMALL {
+                self.flush(last);
+            }
+        }
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self, last: &mut Bytes) {
         if !self.small.is_empty() {
             let small = self.small.split().freeze();
-            self.keep(small);
+            self.keep(last, small);
         }
     }
 
-    fn keep(&mut self, segment: Bytes) {
-        if segment.is_empty() {
-            return;
-        }
-        let before = mem::replace(&mut self.last, segment);
-        if !before.is_empty() {
-            self.segments.push(before);
-        }
+    fn keep(&mut self, last: &mut Bytes, segment: Bytes) {
+        self.segments.push(mem::replace(last, segment));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::layer::ReplayLayer;
 use crate::{
-    call::{Call, Deadline, Feature, Outcome, Served, Tenant},
+    call::{Call, Deadline, Facts, Feature, Outcome, Served, Tenant},
     classify::{End, Ended, FailureKind, Verdict},
     claude::{
         headers::{self, X_SHOULD_RETRY},
@@ -10,9 +10,9 @@ use crate::{
     },
 };
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{ACCEPT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING},
-    request, response,
+    request,
 };
 use tokio::time::Instant;
 
@@ -51,23 +51,24 @@ const COUNT_TOKENS: [&str; 2] = ["/count_tokens", "/count-tokens:rawPredict"];
 pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer) -> Opening {
     headers::strip_ours(&mut head.headers);
     headers::mark_secrets(&mut head.headers);
-    let credential = headers::credential(&head.headers);
-    let tenant = head
-        .extensions
-        .remove()
-        .or_else(|| credential.map(Tenant::new));
-    let feature: Feature = head.extensions.remove().unwrap_or_default();
+    let sent = &mut head.extensions;
+    // Most say nothing of their own.
+    let (tenant, feature, deadline) = if sent.is_empty() {
+        (None, None, None)
+    } else {
+        (sent.remove(), sent.remove(), sent.remove())
+    };
+    let feature: Feature = feature.unwrap_or_default();
     let default = layer.deadline_of(&feature);
     let in_default = || now.checked_add(default).map(Deadline::at);
+    let credential = || headers::credential(&head.headers).map(Tenant::new);
     Opening {
         feature,
-        deadline: head
-            .extensions
-            .remove()
+        deadline: deadline
             .or_else(in_default)
             .unwrap_or_else(|| Deadline::after(default)),
         encoded: headers::is_encoded(&head.headers),
-        tenant: tenant.unwrap_or_default(),
+        tenant: tenant.or_else(credential).unwrap_or_default(),
         address: Address::of(head.uri.path()),
     }
 }
@@ -98,22 +99,19 @@ impl Opening {
     pub(super) fn call(self, facts: Option<RequestFacts>, body_bytes: u64) -> Call {
         // Other services name a model too: agents, sessions, embeddings. They know no messages.
         let facts = facts.filter(|facts| facts.messages || self.address != Address::Unknown);
-        let call = match facts {
-            Some(facts) => {
-                let counts_tokens = self.address == Address::CountTokens;
-                let exact_output = counts_tokens || facts.exact_output();
-                // The same body may count and then ask: a number comes in no stream.
-                let stream = facts.stream && !counts_tokens;
-                Call::of(facts)
-                    .with_exact_output(exact_output)
-                    .with_stream(stream)
-            }
-            None => Call::new(None).with_body_bytes(body_bytes),
-        };
-        let mut call = call
-            .with_feature(self.feature)
-            .with_tenant(self.tenant)
-            .with_deadline(Some(self.deadline));
+        let mut facts = facts.map_or_else(Facts::default, |request| {
+            let mut facts = Facts::of(request);
+            // The same body may count and then ask: a number comes in no stream.
+            let counts_tokens = self.address == Address::CountTokens;
+            facts.exact_output |= counts_tokens;
+            facts.stream &= !counts_tokens;
+            facts
+        });
+        facts.feature = self.feature;
+        facts.tenant = self.tenant;
+        facts.deadline = Some(self.deadline);
+        facts.body_bytes = body_bytes;
+        let mut call = Call::from(facts);
         call.set_renders(call.asked_model().is_some());
         call
     }
@@ -126,9 +124,21 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// Says the length of a body that is known now, where the caller said anything about it.
 pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
     let chunked = headers.remove(TRANSFER_ENCODING).is_some();
-    if chunked || headers.contains_key(CONTENT_LENGTH) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    let is_said = match (lengths.next(), lengths.next()) {
+        (None, _) if !chunked => return,
+        (Some(length), None) => is_number(length, body_bytes),
+        _ => false,
+    };
+    if !is_said {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
     }
+}
+
+/// Whether it is this number as we would write it.
+fn is_number(value: &HeaderValue, number: u64) -> bool {
+    let digits = number.checked_ilog10().unwrap_or(0) + 1;
+    value.len() == digits as usize && value.to_str().is_ok_and(|text| text.parse() == Ok(number))
 }
 
 /// Takes back the caller's leave to encode the answer: of an encoded one nothing can be read, neither an error inside a
@@ -138,23 +148,23 @@ pub(super) fn ask_plainly(headers: &mut HeaderMap) {
 }
 
 /// Writes on an answer what served it, and returns that.
-pub(super) fn close(head: &mut response::Parts, call: &Call, verdict: &Verdict) -> Served {
-    let left = head.extensions.get::<Served>().cloned();
+pub(super) fn close<B>(answer: &mut Response<B>, call: &Call, verdict: &Verdict) -> Served {
+    let left = answer.extensions().get::<Served>().cloned();
     let served = left.unwrap_or_else(|| {
         let served = served(call, verdict);
-        head.extensions.insert(served.clone());
+        answer.extensions_mut().insert(served.clone());
         served
     });
-    served.write_headers(&mut head.headers);
+    served.write_headers(answer.headers_mut());
     // The caller may retry a full bulkhead: nothing was sent.
     let local = |kind| kind == FailureKind::BulkheadFull;
     if verdict
         .failure()
         .is_some_and(|failure| !local(failure.kind))
-        && (sdk_retries(head.status) || head.headers.contains_key(X_SHOULD_RETRY))
+        && (sdk_retries(answer.status()) || answer.headers().contains_key(X_SHOULD_RETRY))
     {
-        head.headers
-            .insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        let never = HeaderValue::from_static("false");
+        answer.headers_mut().insert(X_SHOULD_RETRY, never);
     }
     served
 }
@@ -193,16 +203,37 @@ mod tests {
         classify::Failure,
         claude::headers::{ATTEMPTS, MODEL, OUTCOME},
     };
-    use http::Response;
 
     fn closed(call: &Call, status: u16, verdict: &Verdict) -> (HeaderMap, Served) {
-        let (mut head, ()) = Response::builder()
-            .status(status)
-            .body(())
-            .unwrap()
-            .into_parts();
-        let served = close(&mut head, call, verdict);
-        (head.headers, served)
+        let mut answer = Response::builder().status(status).body(()).unwrap();
+        let served = close(&mut answer, call, verdict);
+        (answer.into_parts().0.headers, served)
+    }
+
+    #[test]
+    fn the_length_is_said_once_and_as_it_is() {
+        for (said, sealed) in [
+            (&[][..], &[][..]),
+            (&["12"], &["12"]),
+            (&["+12"], &["12"]),
+            (&["012"], &["12"]),
+            (&["+2"], &["12"]),
+            (&["13"], &["12"]),
+            (&["a"], &["12"]),
+            (&["12", "12"], &["12"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for length in said {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(length));
+            }
+            seal(&mut headers, 12);
+            let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(lengths, sealed, "{said:?}");
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            seal(&mut headers, 0);
+            assert_eq!(headers[CONTENT_LENGTH], "0");
+            assert_eq!(headers.len(), 1);
+        }
     }
 
     #[test]
@@ -249,16 +280,15 @@ mod tests {
 
     #[test]
     fn upstreams_wish_for_a_retry_is_not_passed_on_with_a_final_failure() {
-        let (mut head, ()) = Response::builder()
+        let mut answer = Response::builder()
             .status(400)
             .header(X_SHOULD_RETRY, "true")
             .body(())
-            .unwrap()
-            .into_parts();
+            .unwrap();
         let refused = Failure::new(FailureKind::Refused).with_should_retry(Some(true));
         let call = Call::new(Some("sonnet".into()));
-        close(&mut head, &call, &Verdict::Failed(refused));
-        assert_eq!(head.headers[X_SHOULD_RETRY], "false");
+        close(&mut answer, &call, &Verdict::Failed(refused));
+        assert_eq!(answer.headers()[X_SHOULD_RETRY], "false");
     }
 
     #[test]

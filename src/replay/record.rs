@@ -7,7 +7,7 @@ use crate::{
     classify::{FailureKind, Verdict},
     event::{Event, Observers},
 };
-use http::response;
+use http::Response;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,15 +34,15 @@ impl Record {
         }
     }
 
-    /// Marks the head of the answer; gives what its body needs to end well.
-    pub(super) fn close(
+    /// Marks an answer; gives what its body needs to end well.
+    pub(super) fn close<B>(
         &mut self,
-        head: &mut response::Parts,
+        answer: &mut Response<B>,
         verdict: &Verdict,
     ) -> Option<Rendering> {
         let call = self.call.as_ref()?;
-        let served = head::close(head, call, verdict);
-        let rendering = Rendering::of(head, call, &served);
+        let served = head::close(answer, call, verdict);
+        let rendering = Rendering::of(answer.headers_mut(), call, &served);
         self.head = Some((served, self.age()));
         rendering
     }

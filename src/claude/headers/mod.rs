@@ -145,7 +145,11 @@ pub fn request_id(headers: &HeaderMap) -> Option<&str> {
 
 /// Whether the body is declared as server-sent events, `text/event-stream`.
 pub fn is_event_stream(headers: &HeaderMap) -> bool {
-    media_type(headers).is_some_and(|media| media.eq_ignore_ascii_case("text/event-stream"))
+    const EVENTS: &str = "text/event-stream";
+    let declared = headers.get(CONTENT_TYPE);
+    // Most are not, which their length tells, as that of `application/json` does.
+    declared.is_some_and(|value| value.len() >= EVENTS.len())
+        && media_type(headers).is_some_and(|media| media.eq_ignore_ascii_case(EVENTS))
 }
 
 /// Whether the body is declared as JSON: `application/json`, or a type that ends in `+json`.
@@ -182,27 +186,33 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
 /// which one upstream believes is not known here, and one of them may be a placeholder that everybody sends. An empty
 /// value counts as absent. This is the secret itself: hash it with a key before it goes anywhere.
 pub fn credential(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
-    let mut all = [X_API_KEY, AUTHORIZATION, API_KEY]
-        .into_iter()
-        .flat_map(|name| headers.get_all(name))
-        .map(HeaderValue::as_bytes)
-        .filter(|value| !value.is_empty());
-    let mut credential = Cow::Borrowed(all.next()?);
-    for value in all {
-        let together = credential.to_mut();
-        // No header value holds a line feed.
-        together.push(b'\n');
-        together.extend_from_slice(value);
+    static KEYS: [HeaderName; 3] = [X_API_KEY, AUTHORIZATION, API_KEY];
+    // One look at each header costs less than three searches.
+    let mut sent = headers
+        .iter()
+        .filter(|(name, value)| !value.is_empty() && KEYS.contains(name))
+        .map(|(_, value)| value.as_bytes());
+    let first = sent.next()?;
+    if sent.next().is_none() {
+        return Some(Cow::Borrowed(first));
     }
-    Some(credential)
+    // In this order, however they were sent.
+    let all = KEYS.iter().flat_map(|name| headers.get_all(name));
+    let all: Vec<&[u8]> = all
+        .map(HeaderValue::as_bytes)
+        .filter(|value| !value.is_empty())
+        .collect();
+    // No header value holds a line feed.
+    Some(Cow::Owned(all.join(&b'\n')))
 }
 
 /// Mark the values of the [`SECRETS`] as sensitive, so that `Debug` prints none of them.
 ///
 /// HTTP/2 clients also keep sensitive values out of their compression tables.
 pub fn mark_secrets(headers: &mut HeaderMap) {
+    static NAMES: [HeaderName; 5] = SECRETS;
     for (name, value) in headers.iter_mut() {
-        if SECRETS.contains(name) {
+        if NAMES.contains(name) {
             value.set_sensitive(true);
         }
     }

@@ -37,36 +37,41 @@ impl Held {
         }
     }
 
-    /// All that was pushed, unless it was too much.
-    pub(super) fn raw(&self) -> Option<&[u8]> {
+    /// All of it with this last part, unless it is too much. Where there was nothing before, the part itself: most are whole
+    /// in their segment.
+    pub(super) fn with<'a>(&'a mut self, part: &'a [u8]) -> Option<&'a [u8]> {
+        if self.len == 0 && !self.over {
+            return (part.len() <= self.bytes.len()).then_some(part);
+        }
+        self.push(part);
         if self.over {
             None
         } else {
             self.bytes.get(..self.len)
         }
     }
+}
 
-    /// The string that was pushed with its closing quote.
-    pub(super) fn text(&self) -> Option<Cow<'_, str>> {
-        let text = str::from_utf8(self.raw()?).ok()?.strip_suffix('"')?;
-        if text.bytes().all(|byte| byte >= b' ' && byte != b'\\') {
-            return Some(Cow::Borrowed(text));
-        }
-        serde_json::from_str(&format!("\"{text}\""))
-            .ok()
-            .map(Cow::Owned)
+/// The string that is written so, its closing quote included.
+pub(super) fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let text = str::from_utf8(raw).ok()?.strip_suffix('"')?;
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'\\') {
+        return Some(Cow::Borrowed(text));
     }
+    serde_json::from_str(&format!("\"{text}\""))
+        .ok()
+        .map(Cow::Owned)
+}
 
-    /// The whole number that was pushed.
-    pub(super) fn number(&self) -> Option<u64> {
-        let digits = str::from_utf8(self.raw()?).ok()?;
-        // JSON knows no leading zeros, and `parse` would take a sign.
-        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-        if plain && (digits == "0" || !digits.starts_with('0')) {
-            digits.parse().ok()
-        } else {
-            None
-        }
+/// The whole number that is written so.
+pub(super) fn number(raw: &[u8]) -> Option<u64> {
+    let digits = str::from_utf8(raw).ok()?;
+    // JSON knows no leading zeros, and `parse` would take a sign.
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    if plain && (digits == "0" || !digits.starts_with('0')) {
+        digits.parse().ok()
+    } else {
+        None
     }
 }
 

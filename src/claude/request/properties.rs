@@ -167,7 +167,7 @@ proptest! {
         let gaps = |text: &str, read: &RequestFacts| {
             let mut from = 0;
             let mut gaps = Vec::new();
-            for patch in read.patches.as_slice() {
+            for patch in read.patches.iter() {
                 gaps.push(text[from..patch.start].to_owned());
                 from = patch.end;
             }

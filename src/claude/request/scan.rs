@@ -3,12 +3,11 @@
 use std::mem;
 use std::sync::Arc;
 
-use memchr::memchr2;
-
 use super::field::Field;
-use super::held::Held;
+use super::held::{self, Held};
 use super::splice::{Patch, Patches, Slot};
 use super::{NotMessages, RequestFacts};
+use crate::claude::outline::quote_or_backslash;
 
 /// The scan of a request body, fed segment by segment; see the [module docs](super).
 ///
@@ -193,7 +192,8 @@ impl RequestScan {
             (State::Closed, _) => State::Trailing,
             _ => State::Broken { at },
         };
-        space + 1
+        // The first byte of a scalar is read with the rest of it.
+        space + usize::from(!matches!(self.state, State::InScalar))
     }
 
     /// The first byte of a value: what a repeated key said before is forgotten here.
@@ -231,7 +231,6 @@ impl RequestScan {
             (_, b'{' | b'[') => self.skip(),
             (_, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
                 self.held.clear();
-                self.held.push(&[byte]);
                 State::InScalar
             }
             _ => State::Broken { at },
@@ -246,64 +245,69 @@ impl RequestScan {
     }
 
     fn nested(&mut self, rest: &[u8]) -> usize {
-        if self.quoted {
-            let close = close_of(rest, &mut self.escaped);
-            self.quoted = close.is_none();
-            return close.unwrap_or(rest.len());
-        }
-        for (at, byte) in rest.iter().enumerate() {
+        let mut at = 0;
+        loop {
+            if self.quoted {
+                let tail = rest.get(at..).unwrap_or_default();
+                let Some(close) = close_of(tail, &mut self.escaped) else {
+                    return rest.len();
+                };
+                self.quoted = false;
+                at += close;
+            }
+            let Some(byte) = rest.get(at) else {
+                return rest.len();
+            };
+            at += 1;
             match byte {
-                b'"' => {
-                    self.quoted = true;
-                    return at + 1;
-                }
+                b'"' => self.quoted = true,
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => {
                     self.depth -= 1;
                     if self.depth == 0 {
                         self.state = State::AfterValue;
-                        return at + 1;
+                        return at;
                     }
                 }
                 _ => {}
             }
         }
-        rest.len()
     }
 
     fn text(&mut self, rest: &[u8]) -> usize {
         let close = close_of(rest, &mut self.escaped);
         let used = close.unwrap_or(rest.len());
+        let part = rest.get(..used).unwrap_or_default();
         let key = matches!(self.state, State::InKey);
-        if key || matches!(self.field, Field::Model | Field::ChoiceType) {
-            self.held.push(rest.get(..used).unwrap_or_default());
-        }
+        let is_read = key || matches!(self.field, Field::Model | Field::ChoiceType);
         if close.is_none() {
+            if is_read {
+                self.held.push(part);
+            }
             return used;
         }
         if key {
-            let name = self.held.text();
-            self.field = name.map_or(Field::Other, |name| Field::named(&name, self.parent));
+            let raw = self.held.with(part);
+            self.field = raw.map_or(Field::Other, |raw| Field::of(raw, self.parent));
             self.state = State::Colon;
             return used;
         }
         self.state = State::AfterValue;
+        if !is_read {
+            return used;
+        }
+        let text = self.held.with(part).and_then(held::text);
         let found = &mut self.found;
-        match self.field {
-            Field::Model => {
-                found.model = self.held.text().map(Arc::from);
-                let patch = Patch {
-                    start: self.start,
-                    end: self.seen + used,
-                    slot: Slot::Model,
-                };
-                found.fixed |= found.model.is_none() || !found.patches.push(patch);
-            }
-            Field::ChoiceType => {
-                let choice = self.held.text();
-                found.forced_tool = matches!(choice.as_deref(), Some("any" | "tool"));
-            }
-            _ => {}
+        if self.field == Field::Model {
+            found.model = text.map(Arc::from);
+            let patch = Patch {
+                start: self.start,
+                end: self.seen + used,
+                slot: Slot::Model,
+            };
+            found.fixed |= found.model.is_none() || !found.patches.push(patch);
+        } else {
+            found.forced_tool = matches!(text.as_deref(), Some("any" | "tool"));
         }
         used
     }
@@ -311,15 +315,16 @@ impl RequestScan {
     fn scalar(&mut self, rest: &[u8]) -> usize {
         let part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         let used = rest.iter().take_while(part).count();
-        self.held.push(rest.get(..used).unwrap_or_default());
+        let part = rest.get(..used).unwrap_or_default();
         if used == rest.len() {
+            self.held.push(part);
             return used;
         }
         self.state = State::AfterValue;
         let found = &mut self.found;
         match self.field {
             Field::MaxTokens => {
-                found.max_tokens = self.held.number();
+                found.max_tokens = self.held.with(part).and_then(held::number);
                 if let Some(tokens) = found.max_tokens {
                     let (start, end) = (self.start, self.seen + used);
                     let patch = Patch {
@@ -330,7 +335,7 @@ impl RequestScan {
                     found.fixed |= !found.patches.push(patch);
                 }
             }
-            Field::Stream => found.stream = self.held.raw() == Some(b"true"),
+            Field::Stream => found.stream = self.held.with(part) == Some(b"true"),
             _ => {}
         }
         used
@@ -341,7 +346,7 @@ impl RequestScan {
 pub(crate) fn close_of(rest: &[u8], escaped: &mut bool) -> Option<usize> {
     let mut from = usize::from(mem::take(escaped));
     while let Some(tail) = rest.get(from..) {
-        let at = from + memchr2(b'"', b'\\', tail)?;
+        let at = from + quote_or_backslash(tail)?;
         if rest.get(at) == Some(&b'"') {
             return Some(at + 1);
         }

@@ -29,7 +29,7 @@ impl RequestFacts {
         }
         let name = Bytes::from(serde_json::to_string(model).ok()?);
         let mut splice = Splice::over(segments);
-        for patch in self.patches.as_slice() {
+        for patch in self.patches.iter() {
             let value = match (patch.slot, max_tokens_cap) {
                 (Slot::Model, _) => name.clone(),
                 (Slot::MaxTokens(asked), Some(cap)) if asked > cap => Bytes::from(cap.to_string()),
@@ -107,11 +107,12 @@ pub(super) enum Slot {
 
 /// The patches of a request in the order of the body; at most [`Patches::MAX`].
 ///
-/// A legal request has two. The list is inline, so that the usual request costs no allocation.
-#[derive(Clone, Debug)]
+/// A legal request has two. Those are inline, so that it costs no allocation, and no more are, since the facts of a request
+/// are moved about.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Patches {
-    all: [Patch; Self::MAX],
-    len: usize,
+    usual: [Option<Patch>; 2],
+    more: Vec<Patch>,
 }
 
 impl Patches {
@@ -119,29 +120,18 @@ impl Patches {
 
     /// Whether there was room.
     pub(super) fn push(&mut self, patch: Patch) -> bool {
-        let Some(room) = self.all.get_mut(self.len) else {
-            return false;
-        };
-        *room = patch;
-        self.len += 1;
-        true
-    }
-
-    pub(super) fn as_slice(&self) -> &[Patch] {
-        self.all.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl Default for Patches {
-    fn default() -> Self {
-        let unused = Patch {
-            start: 0,
-            end: 0,
-            slot: Slot::Model,
-        };
-        Self {
-            all: [unused; Self::MAX],
-            len: 0,
+        if let Some(room) = self.usual.iter_mut().find(|room| room.is_none()) {
+            *room = Some(patch);
+            return true;
         }
+        let has_room = self.usual.len() + self.more.len() < Self::MAX;
+        if has_room {
+            self.more.push(patch);
+        }
+        has_room
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Patch> {
+        self.usual.iter().flatten().chain(&self.more)
     }
 }

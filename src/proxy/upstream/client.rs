@@ -222,7 +222,7 @@ async fn once_more(
     match original {
         Some(original) if is_used && was_closed(&error) => {
             let way = pool.connect().await?;
-            let request = original.request().clone();
+            let request = original.request();
             let answer = send(pool, way, request.map(|body| Outgoing::Held { body })).await;
             answer.map_err(|lost| lost.error)
         }
