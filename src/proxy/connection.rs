@@ -1,60 +1,62 @@
 //! One connection of a caller or an operator, from its first request to its end.
 
-use super::{io::SlowReader, shutdown::Phase};
+use super::{
+    io::SlowReader,
+    seldom::Seldom,
+    shutdown::Phase,
+    waiting::{Answer, Waiting},
+};
 use crate::error::BoxError;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+use hyper_util::rt::TokioIo;
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
 };
-use tokio::{net::TcpStream, sync::watch};
-
-/// The time to the whole head of a request; a kept connection without one is closed after it. Ten times what a slow
-/// network takes, and longer than the SDKs of Python and TypeScript keep one.
-const HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// What a connection buffers: a head of a request that fills it gets a 431.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Serves a connection until its end, or that of the proxy.
-pub(super) async fn serve<F, A, B>(
-    stream: TcpStream,
+pub(super) async fn serve<T, F, A, B>(
+    io: T,
     slow_reader: Duration,
     mut phase: watch::Receiver<Phase>,
     answer: F,
 ) where
+    T: AsyncRead + AsyncWrite + Unpin,
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    // Without it a stream of small events takes 40 ms for each; without success the bytes are still right.
-    let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(SlowReader::new(stream, slow_reader));
-    let asked = AtomicBool::new(false);
-    let service = service_fn(|request| {
-        asked.store(true, Ordering::Relaxed);
+    let waiting = Arc::new(Waiting::new());
+    let io = TokioIo::new(SlowReader::new(io, slow_reader, waiting.clone()));
+    let calls = waiting.clone();
+    let service = service_fn(move |request| {
+        let call = calls.call();
         // An async block would hold the future twice, and hyper moves it.
-        answer(request).map(Ok::<_, Infallible>)
+        answer(request).map(|response| {
+            let response = response.map(|body| Answer::new(body, call));
+            Ok::<_, Infallible>(response)
+        })
     });
     // Of headers as many as hyper takes by itself, 100: where that is set, each head costs two lists on the heap.
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        // Its timer would be set for each head.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
     // It may have changed before anybody watched.
     phase.mark_changed();
     loop {
+        let news = pin!(Seldom::new(news(&mut phase, &waiting)));
         tokio::select! {
             // First, so that a request that has come in is under way by the time the drain begins.
             biased;
@@ -64,15 +66,34 @@ pub(super) async fn serve<F, A, B>(
                 }
                 return;
             }
-            Ok(()) = phase.changed() => match *phase.borrow_and_update() {
-                // Half a head, which hyper would wait for: there is no answer to let finish.
-                Phase::Draining if !asked.load(Ordering::Relaxed) => return,
-                // An idle connection ends, another one with its answer.
-                Phase::Draining => connection.as_mut().graceful_shutdown(),
+            news = news => match news {
+                News::NoHead => {
+                    tracing::debug!(error = "no whole head of a request came in time", "a connection broke");
+                    return;
+                }
+                // Idle, or with half a head, which hyper would wait for: there is no answer to let finish.
+                News::Phase(Phase::Draining) if waiting.since().is_some() => return,
+                // It ends with its answer.
+                News::Phase(Phase::Draining) => connection.as_mut().graceful_shutdown(),
                 // Polled next, what is under way sees that it is to end.
-                Phase::Serving | Phase::Ending => {}
-                Phase::Over => return,
+                News::Phase(Phase::Serving | Phase::Ending) => {}
+                News::Phase(Phase::Over) => return,
             },
         }
+    }
+}
+
+/// What happens beside the calls.
+enum News {
+    /// The proxy has come so far.
+    Phase(Phase),
+    /// The time for the head of a request is over.
+    NoHead,
+}
+
+async fn news(phase: &mut watch::Receiver<Phase>, waiting: &Waiting) -> News {
+    tokio::select! {
+        Ok(()) = phase.changed() => News::Phase(*phase.borrow_and_update()),
+        () = waiting.too_long() => News::NoHead,
     }
 }

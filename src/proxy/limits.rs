@@ -12,17 +12,21 @@ use crate::{
 use std::{
     error::Error,
     fmt,
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
-use tokio::task_local;
+use tokio::{task::futures::TaskLocalFuture, task_local};
 
 task_local! {
     /// Of the call that is polled now. An extension of the request would be copied for each attempt.
     static CURRENT: Arc<Ticket>;
 }
+
+/// A call with its [current](Ticket::current) ticket.
+pub(super) type Scoped<F> = TaskLocalFuture<Arc<Ticket>, F>;
 
 /// The counters of a proxy, and what bounds them.
 #[derive(Debug, Default)]
@@ -95,9 +99,9 @@ impl Ticket {
         CURRENT.try_with(Arc::clone).ok()
     }
 
-    /// Does a part of the call, to which this ticket is the [current](Self::current) one.
-    pub(super) fn scope<R>(self: &Arc<Self>, part: impl FnOnce() -> R) -> R {
-        CURRENT.sync_scope(Arc::clone(self), part)
+    /// The call, to which this ticket is the [current](Self::current) one. Gives it back at its end.
+    pub(super) fn scope<F: Future>(self: Arc<Self>, call: F) -> Scoped<F> {
+        CURRENT.scope(self, call)
     }
 
     /// Holds so much more of the request.

@@ -1,14 +1,14 @@
 //! What follows from the settings, and the way of a call through it.
 
 use super::{
+    answering::Way,
     auth::Auth,
-    body::ProxyBody,
     error::StartError,
     forward,
     limits::Ticket,
     pass::{self, Streamed},
     read::ReadBody,
-    refusal::{self, Refusal},
+    refusal::Refusal,
     routes::Route,
     upstream::{Target, Upstream},
 };
@@ -20,16 +20,12 @@ use crate::{
     stack::{Resilience, Resilient},
 };
 use http::{
-    Method, Request, Response,
+    Method, Request,
     header::{CONTENT_LENGTH, EXPECT},
     request,
 };
 use http_body::Body;
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-};
+use std::sync::Arc;
 use tower_layer::Layer;
 
 /// A call goes by the one it began with, whatever is reloaded meanwhile.
@@ -97,54 +93,37 @@ impl Running {
     }
 
     /// Sends a request that was admitted on its way.
-    pub(super) async fn answer<B>(
+    pub(super) fn send<B>(
         &self,
         route: Route,
         mut head: request::Parts,
         body: B,
         ticket: Arc<Ticket>,
-    ) -> Response<ProxyBody>
+    ) -> Way<B>
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
         head.uri = match self.target.join(&head.uri) {
             Ok(uri) => uri,
-            Err(_) => return Refusal::BadPath.answer().map(ProxyBody::own),
+            Err(_) => return Refusal::BadPath.into(),
         };
-        let stack = match route {
-            Route::Messages => &self.messages,
-            Route::CountTokens => &self.count_tokens,
+        let (stack, kept) = match route {
+            Route::Messages => (&self.messages, self.kept()),
+            Route::CountTokens => (&self.count_tokens, 0),
             Route::Other => {
                 let upstream = self.upstream.clone();
                 let waits = head.headers.contains_key(EXPECT);
                 forward::to_upstream(&mut head);
                 let body = Streamed { body, waits };
-                let passed = pass::pass(upstream, head, body, self.config.deadline).await;
-                return match passed {
-                    Ok(response) => response.map(|body| ProxyBody::pass(body, ticket)),
-                    Err(refusal) => refusal.answer().map(ProxyBody::own),
-                };
+                let passing = pass::pass(upstream, head, body, self.config.deadline);
+                return Way::pass(passing, ticket);
             }
         };
         forward::open_call(&mut head, &self.config);
         forward::to_stack(&mut head);
         let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
-        let mut sending = pin!(stack.send(Request::from_parts(head, body)));
-        // Its body is boxed where it comes from: it is large, and goes through many hands.
-        let boxed = |response: Response<_>| response.map(Box::pin);
-        let answer = poll_fn(|cx| ticket.scope(|| sending.as_mut().poll(cx).map_ok(boxed))).await;
-        ticket.commit();
-        match answer {
-            Ok(response) => {
-                let kept = if route == Route::Messages {
-                    self.kept()
-                } else {
-                    0
-                };
-                response.map(|body| ProxyBody::stack(body, ticket, kept))
-            }
-            Err(error) => refusal::of_error(&*error).map(ProxyBody::own),
-        }
+        let request = Request::from_parts(head, body);
+        Way::stack(stack.clone().begin(request), ticket, kept)
     }
 }
