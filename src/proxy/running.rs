@@ -75,9 +75,12 @@ impl Running {
             return Err(Refusal::BadPath);
         }
         let max = self.config.max_body;
-        let announced = head.headers.get(CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        let length = announced.unwrap_or(0).max(body.size_hint().lower());
+        let hint = body.size_hint();
+        let length = hint.exact().unwrap_or_else(|| {
+            let announced = head.headers.get(CONTENT_LENGTH);
+            let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+            announced.unwrap_or(0).max(hint.lower())
+        });
         if route != Route::Other && length > max {
             return Err(Refusal::TooLarge(max));
         }
