@@ -101,6 +101,21 @@ impl<S> Resilient<S> {
         }
     }
 
+    /// Calls a client that is always ready, and so sends no clone of itself to wait with the request.
+    pub(crate) fn begin<B, RB>(self, request: Request<B>) -> ResilientFuture<S, B>
+    where
+        S: Service<Request<ReplayBody>, Response = Response<RB>> + Clone,
+        S::Error: Into<BoxError>,
+        B: Body,
+        B::Error: Into<BoxError>,
+        RB: Body<Data = Bytes> + Unpin,
+        RB::Error: Into<BoxError>,
+    {
+        ResilientFuture {
+            inner: self.inner.into_call(request),
+        }
+    }
+
     /// Erases the client and the response body, so that the stack has a short name. Boxes each call once.
     pub fn boxed<B, RB>(self) -> BoxResilient<B>
     where
@@ -282,9 +297,7 @@ where
             let Some((service, request)) = ready else {
                 return Poll::Pending;
             };
-            let future = ResilientFuture {
-                inner: service.inner.into_call(request),
-            };
+            let future = service.begin(request);
             state.set(State::Calling { future });
         }
     }

@@ -12,6 +12,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+/// The body of an answer of the stack.
+pub(super) type StackBody = Pin<Box<ResilientBody<UpstreamBody>>>;
+
 pin_project! {
     /// The body of an answer: of the stack, passed through, or of the proxy itself. Its call is in flight until it has
     /// ended or is dropped.
@@ -28,7 +31,7 @@ pin_project! {
 pin_project! {
     #[project = SourceProj]
     enum Source {
-        Stack { body: Pin<Box<ResilientBody<UpstreamBody>>> },
+        Stack { body: StackBody },
         Pass { #[pin] body: PassBody },
         // Never empty.
         Own { bytes: Option<Bytes> },
@@ -37,22 +40,18 @@ pin_project! {
 
 impl ProxyBody {
     /// Of the answer so many bytes are kept until it is whole, for a cache.
-    pub(super) fn stack(
-        body: Pin<Box<ResilientBody<UpstreamBody>>>,
-        ticket: Arc<Ticket>,
-        kept: u64,
-    ) -> Self {
+    pub(super) fn stack(body: StackBody, ticket: Option<Arc<Ticket>>, kept: u64) -> Self {
         Self {
             source: Source::Stack { body },
-            ticket: Some(ticket),
+            ticket,
             kept,
         }
     }
 
-    pub(super) fn pass(body: PassBody, ticket: Arc<Ticket>) -> Self {
+    pub(super) fn pass(body: PassBody, ticket: Option<Arc<Ticket>>) -> Self {
         Self {
             source: Source::Pass { body },
-            ticket: Some(ticket),
+            ticket,
             kept: 0,
         }
     }

@@ -1,60 +1,62 @@
 //! One connection of a caller or an operator, from its first request to its end.
 
-use super::{io::SlowReader, shutdown::Phase};
+use super::{
+    io::SlowReader,
+    seldom::Seldom,
+    shutdown::Phase,
+    waiting::{Answer, Waiting},
+};
 use crate::error::BoxError;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+use hyper_util::rt::TokioIo;
+use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
 };
-use tokio::{net::TcpStream, sync::watch};
-
-/// The time to the whole head of a request; a kept connection without one is closed after it. Ten times what a slow
-/// network takes, and longer than the SDKs of Python and TypeScript keep one.
-const HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// What a connection buffers: a head of a request that fills it gets a 431.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Serves a connection until its end, or that of the proxy.
-pub(super) async fn serve<F, A, B>(
-    stream: TcpStream,
+pub(super) async fn serve<T, F, A, B>(
+    io: T,
     slow_reader: Duration,
     mut phase: watch::Receiver<Phase>,
     answer: F,
 ) where
+    T: AsyncRead + AsyncWrite + Unpin,
     F: Fn(Request<Incoming>) -> A,
     A: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
 {
-    // Without it a stream of small events takes 40 ms for each; without success the bytes are still right.
-    let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(SlowReader::new(stream, slow_reader));
-    let asked = AtomicBool::new(false);
-    let service = service_fn(|request| {
-        asked.store(true, Ordering::Relaxed);
+    let waiting = Arc::new(Waiting::new());
+    let io = TokioIo::new(SlowReader::new(io, slow_reader, waiting.clone()));
+    let calls = waiting.clone();
+    let service = service_fn(move |request| {
+        let call = calls.call();
         // An async block would hold the future twice, and hyper moves it.
-        answer(request).map(Ok::<_, Infallible>)
+        answer(request).map(|response| {
+            let response = response.map(|body| Answer::new(body, call));
+            Ok::<_, Infallible>(response)
+        })
     });
     // Of headers as many as hyper takes by itself, 100: where that is set, each head costs two lists on the heap.
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        // Its timer would be set for each head.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEAD)
         .serve_connection(io, service);
     let mut connection = pin!(connection);
     // It may have changed before anybody watched.
     phase.mark_changed();
     loop {
+        let news = pin!(Seldom::new(news(&mut phase, &waiting)));
         tokio::select! {
             // First, so that a request that has come in is under way by the time the drain begins.
             biased;
@@ -64,15 +66,157 @@ pub(super) async fn serve<F, A, B>(
                 }
                 return;
             }
-            Ok(()) = phase.changed() => match *phase.borrow_and_update() {
-                // Half a head, which hyper would wait for: there is no answer to let finish.
-                Phase::Draining if !asked.load(Ordering::Relaxed) => return,
-                // An idle connection ends, another one with its answer.
-                Phase::Draining => connection.as_mut().graceful_shutdown(),
+            news = news => match news {
+                News::NoHead => {
+                    tracing::debug!(error = "no whole head of a request came in time", "a connection broke");
+                    return;
+                }
+                // Idle, or with half a head, which hyper would wait for: there is no answer to let finish.
+                News::Phase(Phase::Draining) if waiting.since().is_some() => return,
+                // It ends with its answer.
+                News::Phase(Phase::Draining) => connection.as_mut().graceful_shutdown(),
                 // Polled next, what is under way sees that it is to end.
-                Phase::Serving | Phase::Ending => {}
-                Phase::Over => return,
+                News::Phase(Phase::Serving | Phase::Ending) => {}
+                News::Phase(Phase::Over) => return,
             },
         }
+    }
+}
+
+/// What happens beside the calls.
+enum News {
+    /// The proxy has come so far.
+    Phase(Phase),
+    /// The time for the head of a request is over.
+    NoHead,
+}
+
+async fn news(phase: &mut watch::Receiver<Phase>, waiting: &Waiting) -> News {
+    tokio::select! {
+        Ok(()) = phase.changed() => News::Phase(*phase.borrow_and_update()),
+        () = waiting.too_long() => News::NoHead,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::{shutdown::Course, waiting::HEAD_TIME};
+    use http_body_util::Full;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        task::JoinHandle,
+        time::{Instant, sleep},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// A connection that holds little, and whose calls take a second and are answered with so many bytes.
+    fn served(bytes: usize, course: &Course) -> (DuplexStream, JoinHandle<()>) {
+        let (caller, io) = duplex(1024);
+        let answer = move |_| async move {
+            sleep(SECOND).await;
+            Response::new(Full::from(vec![b'x'; bytes]))
+        };
+        let serving = serve(io, 60 * SECOND, course.watch(), answer);
+        (caller, tokio::spawn(serving))
+    }
+
+    /// Asks, and reads the head of the answer.
+    async fn ask(caller: &mut DuplexStream) {
+        caller.write_all(REQUEST).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(caller.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200"));
+    }
+
+    /// Until the connection has ended, which says no more.
+    async fn end_of(mut caller: DuplexStream) -> Duration {
+        let start = Instant::now();
+        let mut rest = Vec::new();
+        caller.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"");
+        Instant::now() - start
+    }
+
+    /// Timers go by whole milliseconds.
+    fn is_about(took: Duration, wanted: Duration) -> bool {
+        took.abs_diff(wanted) <= Duration::from_millis(2)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_30_s_from_the_opening_and_from_the_end_of_the_last_answer() {
+        let course = Course::new();
+        for half in [b"".as_slice(), b"GET / HTTP/1.1\r\nx-slow"] {
+            let (mut caller, _) = served(0, &course);
+            caller.write_all(half).await.unwrap();
+            let took = end_of(caller).await;
+            assert!(is_about(took, HEAD_TIME), "{took:?}");
+
+            let (mut caller, _) = served(0, &course);
+            for _ in 0..3 {
+                sleep(20 * SECOND).await;
+                ask(&mut caller).await;
+            }
+            sleep(20 * SECOND).await;
+            caller.write_all(half).await.unwrap();
+            let took = end_of(caller).await;
+            assert!(is_about(took, HEAD_TIME - 20 * SECOND), "{took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_takes_as_long_as_its_caller_reads() {
+        let (mut caller, _) = served(60 * 1024, &Course::new());
+        ask(&mut caller).await;
+        // All of it is with hyper by now, and most has yet to be taken.
+        let mut part = [0; 1024];
+        for _ in 0..60 {
+            sleep(5 * SECOND).await;
+            caller.read_exact(&mut part).await.unwrap();
+        }
+        // The last of it was taken from the connection when the last but one was read.
+        let took = end_of(caller).await;
+        assert!(is_about(took, HEAD_TIME - 5 * SECOND), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_ends_a_connection_without_a_call_at_once_and_another_with_its_answer() {
+        let course = Course::new();
+        let (mut half, _) = served(0, &course);
+        half.write_all(b"GET / HT").await.unwrap();
+        let (mut kept, _) = served(0, &course);
+        ask(&mut kept).await;
+        let (mut half_again, _) = served(0, &course);
+        ask(&mut half_again).await;
+        half_again.write_all(b"GET / HT").await.unwrap();
+        let (mut asking, _) = served(3, &course);
+        asking.write_all(REQUEST).await.unwrap();
+        let (mut reading, _) = served(60 * 1024, &course);
+        ask(&mut reading).await;
+        course.shutdown();
+        for caller in [half, kept, half_again] {
+            assert_eq!(end_of(caller).await, Duration::ZERO);
+        }
+        let mut answer = Vec::new();
+        asking.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.ends_with(b"xxx"));
+        let mut rest = Vec::new();
+        reading.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest.len(), 60 * 1024, "what was on its way");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_proxy_is_over_so_is_the_connection() {
+        let course = Course::new();
+        let (mut caller, serving) = served(3, &course);
+        caller.write_all(REQUEST).await.unwrap();
+        course.shutdown();
+        course.shutdown();
+        serving.await.unwrap();
+        assert_eq!(end_of(caller).await, Duration::ZERO);
     }
 }

@@ -12,25 +12,16 @@
 use super::upstream::Target;
 use crate::{
     call::{Deadline, Feature},
-    claude::headers::{self, FEATURE},
+    claude::headers,
     config::Config,
 };
 use http::{
-    HeaderMap, HeaderName, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
-    },
+    HeaderMap, HeaderName, HeaderValue, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
     request, response,
 };
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Seconds that the caller's SDK waits in all. Python's says `NOT_GIVEN` where the timeout was set for the client.
-const SDK_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-timeout");
-
-/// Seconds that it waits for the first byte, and between two.
-const SDK_READ_TIMEOUT: HeaderName = HeaderName::from_static("x-stainless-read-timeout");
 
 /// What the way back, and a clock that is not ours, may take of it.
 const WAY_BACK: Duration = Duration::from_secs(2);
@@ -38,17 +29,21 @@ const WAY_BACK: Duration = Duration::from_secs(2);
 /// The longest name of a feature: a longer one is that of no feature.
 const LONGEST_FEATURE: usize = 128;
 
-static HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// Whether a header is for this connection alone.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// Readies the head of a request that passes through for upstream. Its address is another's business.
 pub(super) fn to_upstream(head: &mut request::Parts, target: &Target) {
@@ -63,7 +58,10 @@ pub(super) fn to_stack(head: &mut request::Parts, target: &Target) {
     head.version = Version::HTTP_11;
     drop_hop_by_hop(&mut head.headers);
     target.name_in(&mut head.headers);
-    head.headers.remove(EXPECT);
+    // Mostly not there, and a look at each name costs less than a search.
+    if head.headers.keys().any(|name| *name == EXPECT) {
+        head.headers.remove(EXPECT);
+    }
 }
 
 /// Readies the head of an answer of upstream for the caller.
@@ -76,7 +74,7 @@ pub(super) fn to_caller(head: &mut response::Parts) {
 pub(super) fn from_upstream(head: &mut response::Parts) {
     head.version = Version::HTTP_11;
     // Of a body in chunks it says nothing, whatever it says (RFC 9112, 6.3).
-    if head.headers.contains_key(TRANSFER_ENCODING) {
+    if head.headers.keys().any(|name| *name == TRANSFER_ENCODING) {
         head.headers.remove(CONTENT_LENGTH);
     }
     drop_hop_by_hop(&mut head.headers);
@@ -87,10 +85,11 @@ pub(super) fn from_upstream(head: &mut response::Parts) {
 /// What whoever embeds the proxy has set stands, but for what the caller says: another feature, a shorter deadline. What
 /// nobody says the stack knows by itself.
 pub(super) fn open_call(head: &mut request::Parts, config: &Config) {
-    if let Some(named) = feature(&head.headers, config) {
+    let said = Said::by(&head.headers);
+    if let Some(named) = said.feature(config) {
         head.extensions.insert(named);
     }
-    let Some(patience) = patience(&head.headers) else {
+    let Some(patience) = said.patience() else {
         return;
     };
     let feature = head.extensions.get();
@@ -106,25 +105,52 @@ pub(super) fn open_call(head: &mut request::Parts, config: &Config) {
     }
 }
 
-/// The one that is named, if any. A known one costs no allocation, and one that cannot be meant is that of no feature.
-fn feature(map: &HeaderMap, config: &Config) -> Option<Feature> {
-    let name = map.get(FEATURE)?.to_str().map_or("", str::trim);
-    Some(match config.features.named.get_key_value(name) {
-        Some((known, _)) => known.clone(),
-        None if name.is_empty() || name.len() > LONGEST_FEATURE => Feature::default(),
-        None => Feature::new(name),
-    })
+/// What a head says of its call, by the first header of each name.
+#[derive(Default)]
+struct Said<'a> {
+    feature: Option<&'a HeaderValue>,
+    /// Seconds that the caller's SDK waits in all. Python's says `NOT_GIVEN` where the timeout was set for the client.
+    timeout: Option<&'a HeaderValue>,
+    /// Seconds that it waits for the first byte, and between two.
+    read_timeout: Option<&'a HeaderValue>,
 }
 
-/// For how long the caller's SDK will wait, less the way back; of a short wait a half.
-fn patience(map: &HeaderMap) -> Option<Duration> {
-    let timeouts = [SDK_TIMEOUT, SDK_READ_TIMEOUT].map(|name| timeout(map, &name));
-    let whole = timeouts.into_iter().flatten().min()?;
-    Some(whole.saturating_sub(WAY_BACK).max(whole / 2))
+impl<'a> Said<'a> {
+    /// A look at each name that is there costs less than a search for each that might be.
+    fn by(map: &'a HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in map {
+            let place = match name.as_str() {
+                "tower-claude-feature" => &mut said.feature,
+                "x-stainless-timeout" => &mut said.timeout,
+                "x-stainless-read-timeout" => &mut said.read_timeout,
+                _ => continue,
+            };
+            place.get_or_insert(value);
+        }
+        said
+    }
+
+    /// The one that is named, if any. A known one costs no allocation, and one that cannot be meant is that of no feature.
+    fn feature(&self, config: &Config) -> Option<Feature> {
+        let name = self.feature?.to_str().map_or("", str::trim);
+        Some(match config.features.named.get_key_value(name) {
+            Some((known, _)) => known.clone(),
+            None if name.is_empty() || name.len() > LONGEST_FEATURE => Feature::default(),
+            None => Feature::new(name),
+        })
+    }
+
+    /// For how long the caller's SDK will wait, less the way back; of a short wait a half.
+    fn patience(&self) -> Option<Duration> {
+        let timeouts = [self.timeout, self.read_timeout].into_iter().flatten();
+        let whole = timeouts.filter_map(timeout).min()?;
+        Some(whole.saturating_sub(WAY_BACK).max(whole / 2))
+    }
 }
 
-fn timeout(map: &HeaderMap, name: &HeaderName) -> Option<Duration> {
-    let seconds: f64 = map.get(name)?.to_str().ok()?.trim().parse().ok()?;
+fn timeout(value: &HeaderValue) -> Option<Duration> {
+    let seconds: f64 = value.to_str().ok()?.trim().parse().ok()?;
     let timeout = Duration::try_from_secs_f64(seconds).ok()?;
     // Zero is how some say that they would wait for ever.
     (!timeout.is_zero()).then_some(timeout)
@@ -132,6 +158,9 @@ fn timeout(map: &HeaderMap, name: &HeaderName) -> Option<Duration> {
 
 /// Drops what is for this connection alone.
 pub(super) fn drop_hop_by_hop(map: &mut HeaderMap) {
+    if !map.keys().any(is_hop_by_hop) {
+        return;
+    }
     // Most messages name none but `close` and `keep-alive`, which are no headers of theirs.
     let named: Vec<HeaderName> = map
         .get_all(CONNECTION)
@@ -144,7 +173,7 @@ pub(super) fn drop_hop_by_hop(map: &mut HeaderMap) {
     for name in named {
         map.remove(name);
     }
-    headers::remove_where(map, |name| HOP_BY_HOP.contains(name));
+    headers::remove_where(map, is_hop_by_hop);
 }
 
 #[cfg(test)]
@@ -257,13 +286,11 @@ mod tests {
     #[test]
     fn an_sdk_may_tell_its_timeout_in_either_of_two_headers() {
         let of = |whole: &'static str, read: &'static str| {
-            patience(
-                &request(&[
-                    ("x-stainless-timeout", whole),
-                    ("x-stainless-read-timeout", read),
-                ])
-                .headers,
-            )
+            let head = request(&[
+                ("x-stainless-timeout", whole),
+                ("x-stainless-read-timeout", read),
+            ]);
+            Said::by(&head.headers).patience()
         };
         // What the Python SDK sends where the timeout was set for the client, and where it was set for the call.
         assert_eq!(of("NOT_GIVEN", "12"), Some(Duration::from_secs(10)));

@@ -3,11 +3,13 @@
 //! A caller that stops reading its answer holds a seat of its compartment, a connection to upstream and the answer itself.
 //! TCP waits for it for ever; this waits so long without a byte taken, then the connection ends.
 
+use super::waiting::Waiting;
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
     io::{self, ErrorKind, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,36 +24,49 @@ pin_project! {
     pub(super) struct SlowReader<T> {
         #[pin]
         io: T,
-        limit: Duration,
-        // Armed only while nothing more can be written.
-        timer: Option<Pin<Box<Sleep>>>,
+        watch: Watch,
     }
+}
+
+/// What is seen of the writes.
+#[derive(Debug)]
+struct Watch {
+    limit: Duration,
+    // Armed only while nothing more can be written.
+    timer: Option<Pin<Box<Sleep>>>,
+    // Who reads slowly is not waited for.
+    waiting: Arc<Waiting>,
 }
 
 impl<T> SlowReader<T> {
-    pub(super) fn new(io: T, limit: Duration) -> Self {
-        Self {
-            io,
+    pub(super) fn new(io: T, limit: Duration, waiting: Arc<Waiting>) -> Self {
+        let watch = Watch {
             limit,
             timer: None,
-        }
+            waiting,
+        };
+        Self { io, watch }
     }
 }
 
-/// Fails a write that has waited for too long.
-fn within<R>(
-    written: Poll<io::Result<R>>,
-    limit: Duration,
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<R>> {
-    if written.is_ready() {
-        *timer = None;
-        return written;
+impl Watch {
+    /// Fails a write that has waited for too long.
+    fn within<R>(
+        &mut self,
+        written: Poll<io::Result<R>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<R>> {
+        if written.is_ready() {
+            if self.timer.take().is_some() {
+                self.waiting.has_written();
+            }
+            return written;
+        }
+        self.waiting.is_writing();
+        let until = || Box::pin(sleep_until(Instant::now() + self.limit));
+        let over = self.timer.get_or_insert_with(until).as_mut().poll(cx);
+        over.map(|()| Err(ErrorKind::TimedOut.into()))
     }
-    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
-    let over = timer.as_mut().poll(cx);
-    over.map(|()| Err(ErrorKind::TimedOut.into()))
 }
 
 impl<T: AsyncRead> AsyncRead for SlowReader<T> {
@@ -71,7 +86,8 @@ impl<T: AsyncWrite> AsyncWrite for SlowReader<T> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        within(this.io.poll_write(cx, buf), *this.limit, this.timer, cx)
+        let written = this.io.poll_write(cx, buf);
+        this.watch.within(written, cx)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -80,7 +96,8 @@ impl<T: AsyncWrite> AsyncWrite for SlowReader<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
-        within(this.io.poll_shutdown(cx), *this.limit, this.timer, cx)
+        let shut = this.io.poll_shutdown(cx);
+        this.watch.within(shut, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -94,7 +111,7 @@ impl<T: AsyncWrite> AsyncWrite for SlowReader<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
         let written = this.io.poll_write_vectored(cx, bufs);
-        within(written, *this.limit, this.timer, cx)
+        this.watch.within(written, cx)
     }
 }
 
@@ -105,10 +122,14 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
+    fn slow_reader<T>(io: T) -> SlowReader<T> {
+        SlowReader::new(io, LIMIT, Arc::new(Waiting::new()))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_for_too_long_is_dropped() {
         let (near, _far) = duplex(10);
-        let mut near = SlowReader::new(near, LIMIT);
+        let mut near = slow_reader(near);
         near.write_all(&[0; 10]).await.unwrap();
         let start = Instant::now();
         let error = near.write_all(&[0; 1]).await.unwrap_err();
@@ -119,7 +140,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_takes_little_is_waited_for() {
         let (near, mut far) = duplex(10);
-        let mut near = SlowReader::new(near, LIMIT);
+        let mut near = slow_reader(near);
         let reader = tokio::spawn(async move {
             for _ in 0..20 {
                 tokio::time::sleep(LIMIT * 9 / 10).await;

@@ -12,17 +12,21 @@ use crate::{
 use std::{
     error::Error,
     fmt,
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
-use tokio::task_local;
+use tokio::{task::futures::TaskLocalFuture, task_local};
 
 task_local! {
     /// Of the call that is polled now. An extension of the request would be copied for each attempt.
     static CURRENT: Arc<Ticket>;
 }
+
+/// A call with its [current](Ticket::current) ticket.
+pub(super) type Scoped<F> = TaskLocalFuture<Arc<Ticket>, F>;
 
 /// The counters of a proxy, and what bounds them.
 #[derive(Debug, Default)]
@@ -53,14 +57,30 @@ impl Limits {
         // Dropped, it counts the call out again.
         let ticket = Ticket {
             limits: Arc::clone(self),
-            held: AtomicU64::new(0),
             request: AtomicU64::new(0),
+            answer: AtomicU64::new(0),
             committed: AtomicBool::new(false),
         };
         if before < self.max_in_flight.load(Ordering::Relaxed) {
             Ok(Arc::new(ticket))
         } else {
             Err(Full)
+        }
+    }
+
+    fn hold(&self, bytes: u64) -> Result<(), Full> {
+        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.max_held.load(Ordering::Relaxed) {
+            self.let_go(bytes);
+            return Err(Full);
+        }
+        Ok(())
+    }
+
+    fn let_go(&self, bytes: u64) {
+        // Often there is nothing left, and all threads count here.
+        if bytes > 0 {
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
@@ -78,13 +98,16 @@ impl Limits {
 }
 
 /// A call that was let in, and what it holds. Dropped, it holds nothing.
+///
+/// Its own counts are plain ones in all but their type: first the call adds to them and then the body of its answer, never
+/// two at a time.
 #[derive(Debug)]
 pub(super) struct Ticket {
     limits: Arc<Limits>,
-    /// Bytes of this call.
-    held: AtomicU64,
-    /// Of them, those of its request.
+    /// Bytes of its request.
     request: AtomicU64,
+    /// Bytes of its answer.
+    answer: AtomicU64,
     /// Its answer is on its way to the caller, so that nothing may be refused any more.
     committed: AtomicBool,
 }
@@ -95,69 +118,61 @@ impl Ticket {
         CURRENT.try_with(Arc::clone).ok()
     }
 
-    /// Does a part of the call, to which this ticket is the [current](Self::current) one.
-    pub(super) fn scope<R>(self: &Arc<Self>, part: impl FnOnce() -> R) -> R {
-        CURRENT.sync_scope(Arc::clone(self), part)
+    /// The call, to which this ticket is the [current](Self::current) one. Gives it back at its end.
+    pub(super) fn scope<F: Future>(self: Arc<Self>, call: F) -> Scoped<F> {
+        CURRENT.scope(self, call)
     }
 
     /// Holds so much more of the request.
     pub(super) fn hold_request(&self, bytes: usize) -> Result<(), Full> {
-        self.hold(bytes)?;
-        self.request.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.limits.hold(bytes as u64)?;
+        add(&self.request, bytes as u64);
         Ok(())
     }
 
     /// Holds so much more of an answer. A committed one is never refused: it passes.
     pub(super) fn hold_answer(&self, bytes: usize) -> Result<(), Full> {
-        match self.hold(bytes) {
-            Err(Full) if self.committed.load(Ordering::Relaxed) => {
-                self.add(bytes as u64);
-                Ok(())
-            }
-            held => held,
+        let bytes = bytes as u64;
+        if self.committed.load(Ordering::Relaxed) {
+            self.limits.held.fetch_add(bytes, Ordering::Relaxed);
+        } else {
+            self.limits.hold(bytes)?;
         }
+        add(&self.answer, bytes);
+        Ok(())
     }
 
     /// The answer is committed: nobody will send the request again.
     pub(super) fn commit(&self) {
         self.committed.store(true, Ordering::Relaxed);
-        let request = self.request.swap(0, Ordering::Relaxed);
-        self.release(request);
+        let request = take(&self.request, u64::MAX);
+        self.limits.let_go(request);
     }
 
     /// The caller was given so much of its answer. A stand-in was never held, and so is not let go of.
     pub(super) fn release(&self, bytes: u64) {
-        let less = |held: u64| Some(held.saturating_sub(bytes));
-        let held = self
-            .held
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .unwrap_or(0);
-        self.limits
-            .held
-            .fetch_sub(bytes.min(held), Ordering::Relaxed);
+        self.limits.let_go(take(&self.answer, bytes));
     }
+}
 
-    fn hold(&self, bytes: usize) -> Result<(), Full> {
-        let bytes = bytes as u64;
-        let before = self.limits.held.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.limits.max_held.load(Ordering::Relaxed) {
-            self.limits.held.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(Full);
-        }
-        self.held.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
-    }
+/// Adds where nobody else does.
+fn add(count: &AtomicU64, more: u64) {
+    let now = count.load(Ordering::Relaxed);
+    count.store(now.saturating_add(more), Ordering::Relaxed);
+}
 
-    fn add(&self, bytes: u64) {
-        self.limits.held.fetch_add(bytes, Ordering::Relaxed);
-        self.held.fetch_add(bytes, Ordering::Relaxed);
-    }
+/// Takes away so much, or all there is, where nobody else does.
+fn take(count: &AtomicU64, most: u64) -> u64 {
+    let now = count.load(Ordering::Relaxed);
+    let taken = now.min(most);
+    count.store(now - taken, Ordering::Relaxed);
+    taken
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let held = *self.held.get_mut();
-        self.limits.held.fetch_sub(held, Ordering::Relaxed);
+        let held = *self.request.get_mut() + *self.answer.get_mut();
+        self.limits.let_go(held);
         self.limits.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -58,6 +58,7 @@
 //! shutdown ends everything at once.
 
 mod admin;
+mod answering;
 mod auth;
 mod body;
 pub mod cli;
@@ -75,13 +76,16 @@ mod refusal;
 mod router;
 mod routes;
 mod running;
+mod seldom;
 mod serve;
 mod service;
+mod settings;
 mod shutdown;
 mod signals;
 mod status;
 mod tokens;
 mod upstream;
+mod waiting;
 
 pub use body::ProxyBody;
 pub use demo::Demo;

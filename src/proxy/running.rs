@@ -1,13 +1,13 @@
 //! What follows from the settings, and the way of a call through it.
 
 use super::{
+    answering::Way,
     auth::Auth,
-    body::ProxyBody,
     forward,
     limits::Ticket,
     pass::{self, Streamed},
     read::ReadBody,
-    refusal::{self, Refusal},
+    refusal::Refusal,
     routes::Route,
     upstream::Upstream,
 };
@@ -19,16 +19,12 @@ use crate::{
     stack::{Resilience, Resilient},
 };
 use http::{
-    Method, Request, Response,
+    Method, Request,
     header::{CONTENT_LENGTH, EXPECT},
     request,
 };
 use http_body::Body;
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-};
+use std::sync::Arc;
 use tower_layer::Layer;
 
 /// A call goes by the one it began with, whatever is reloaded meanwhile.
@@ -71,9 +67,12 @@ impl Running {
             return Err(Refusal::BadPath);
         }
         let max = self.config.max_body;
-        let announced = head.headers.get(CONTENT_LENGTH);
-        let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
-        let length = announced.unwrap_or(0).max(body.size_hint().lower());
+        let hint = body.size_hint();
+        let length = hint.exact().unwrap_or_else(|| {
+            let announced = head.headers.get(CONTENT_LENGTH);
+            let announced = announced.and_then(|length| length.to_str().ok()?.parse().ok());
+            announced.unwrap_or(0).max(hint.lower())
+        });
         if route != Route::Other && length > max {
             return Err(Refusal::TooLarge(max));
         }
@@ -89,13 +88,13 @@ impl Running {
     }
 
     /// Sends a request that was admitted on its way.
-    pub(super) async fn answer<B>(
+    pub(super) fn send<B>(
         &self,
         route: Route,
         mut head: request::Parts,
         body: B,
         ticket: Arc<Ticket>,
-    ) -> Response<ProxyBody>
+    ) -> Way<B>
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
@@ -103,41 +102,24 @@ impl Running {
         let target = self.upstream.target();
         head.uri = match target.path(&head.uri) {
             Ok(uri) => uri,
-            Err(_) => return Refusal::BadPath.answer().map(ProxyBody::own),
+            Err(_) => return Refusal::BadPath.into(),
         };
-        let stack = match route {
-            Route::Messages => &self.messages,
-            Route::CountTokens => &self.count_tokens,
+        let (stack, kept) = match route {
+            Route::Messages => (&self.messages, self.kept()),
+            Route::CountTokens => (&self.count_tokens, 0),
             Route::Other => {
                 let upstream = self.upstream.clone();
                 let waits = head.headers.contains_key(EXPECT);
                 forward::to_upstream(&mut head, target);
                 let body = Streamed { body, waits };
-                let passed = pass::pass(upstream, head, body, self.config.deadline).await;
-                return match passed {
-                    Ok(response) => response.map(|body| ProxyBody::pass(body, ticket)),
-                    Err(refusal) => refusal.answer().map(ProxyBody::own),
-                };
+                let passing = pass::pass(upstream, head, body, self.config.deadline);
+                return Way::pass(passing, ticket);
             }
         };
         forward::open_call(&mut head, &self.config);
         forward::to_stack(&mut head, target);
         let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
-        let mut sending = pin!(stack.send(Request::from_parts(head, body)));
-        // Its body is boxed where it comes from: it is large, and goes through many hands.
-        let boxed = |response: Response<_>| response.map(Box::pin);
-        let answer = poll_fn(|cx| ticket.scope(|| sending.as_mut().poll(cx).map_ok(boxed))).await;
-        ticket.commit();
-        match answer {
-            Ok(response) => {
-                let kept = if route == Route::Messages {
-                    self.kept()
-                } else {
-                    0
-                };
-                response.map(|body| ProxyBody::stack(body, ticket, kept))
-            }
-            Err(error) => refusal::of_error(&*error).map(ProxyBody::own),
-        }
+        let request = Request::from_parts(head, body);
+        Way::stack(stack.clone().begin(request), ticket, kept)
     }
 }

@@ -1,14 +1,14 @@
 //! The proxy: what every connection shares.
 
 use super::{
+    answering::{Answering, Way},
     auth::Auth,
     body::ProxyBody,
     error::StartError,
     limits::Limits,
-    read,
-    refusal::Refusal,
     running::Running,
-    shutdown::{Course, Phase, Stop},
+    settings::Settings,
+    shutdown::{Course, Phase},
     upstream::{Target, Upstream},
 };
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
     model_fallback::ChainModel,
     monitor::Monitor,
     stack::Resilience,
-    sync::{Mutex, lock},
 };
 use http::{Request, Response, header::EXPECT};
 use http_body::Body;
@@ -28,15 +27,13 @@ use std::{
     error::Error,
     ffi::OsString,
     fmt,
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::Poll,
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// A stack in front of an upstream, as a server. See the [module docs](super).
 ///
@@ -52,7 +49,7 @@ pub struct Proxy {
 type Variable = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
 pub(super) struct Shared {
-    running: Mutex<Arc<Running>>,
+    running: watch::Sender<Arc<Running>>,
     pub(super) limits: Arc<Limits>,
     pub(super) monitor: Monitor,
     pub(super) course: Course,
@@ -97,12 +94,12 @@ impl Proxy {
         let auth = Auth::new(config.auth.as_ref(), &variable)?;
         let course = Course::new();
         let target = Target::new(&config.upstream)?;
-        let upstream = Upstream::new(target, config.timeouts.connect, course.stop());
+        let upstream = Upstream::new(target, config.timeouts.connect, course.stop().clone());
         let limits = Arc::new(Limits::new(&config));
         let running = Running::new(config, stack, auth, upstream);
         Ok(Self {
             shared: Arc::new(Shared {
-                running: Mutex::new(Arc::new(running)),
+                running: watch::Sender::new(Arc::new(running)),
                 limits,
                 monitor,
                 course,
@@ -144,7 +141,7 @@ impl Proxy {
         let target = Target::new(&config.upstream)?;
         let connect = config.timeouts.connect;
         if target != *old.upstream.target() || connect != old.config.timeouts.connect {
-            upstream = Upstream::new(target, connect, self.shared.course.stop());
+            upstream = Upstream::new(target, connect, self.shared.course.stop().clone());
         }
         for (name, old, new) in [
             ("listen", old.config.listen, config.listen),
@@ -157,7 +154,7 @@ impl Proxy {
         let stack = old.stack.reloaded(config.resilience()?)?;
         let running = Running::new(config, stack, auth, upstream);
         self.shared.limits.set(&running.config);
-        *lock(&self.shared.running) = Arc::new(running);
+        self.shared.running.send_replace(Arc::new(running));
         Ok(())
     }
 
@@ -188,7 +185,12 @@ impl Proxy {
     }
 
     pub(super) fn running(&self) -> Arc<Running> {
-        lock(&self.shared.running).clone()
+        self.shared.running.borrow().clone()
+    }
+
+    /// The settings for a connection, which looks for other ones before each call.
+    pub(super) fn settings(&self) -> Settings {
+        Settings::new(self.shared.running.subscribe())
     }
 
     /// The value of a variable, from where the secrets are.
@@ -196,46 +198,37 @@ impl Proxy {
         (self.shared.variable)(name)
     }
 
-    /// Answers a request. Its path matters, its host does not.
+    /// Answers a request. Its path matters, its host does not. The call is in flight once it is made, polled or not.
     ///
     /// Never fails: what goes wrong is an answer in Claude's form.
-    pub async fn call<B>(&self, request: Request<B>) -> Response<ProxyBody>
+    pub fn call<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<ProxyBody>> + use<'_, B>
     where
         B: Body + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let running = self.running();
+        self.call_by(&self.running(), request)
+    }
+
+    /// The same for whoever knows the settings already.
+    pub(super) fn call_by<B>(&self, running: &Running, request: Request<B>) -> Answering<'_, B>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         let (mut head, body) = request.into_parts();
         let admitted = running.admit(&mut head, &body);
         let admitted = admitted.and_then(|route| Ok((route, self.shared.limits.enter()?)));
-        let (route, ticket) = match admitted {
-            Ok(admitted) => admitted,
-            Err(refusal) => {
-                // Who waits for a word before it sends its body gets this one.
-                if !head.headers.contains_key(EXPECT) {
-                    read::discard(body).await;
-                }
-                return refusal.answer().map(ProxyBody::own);
-            }
+        let way = match admitted {
+            Ok((route, ticket)) => running.send(route, head, body, ticket),
+            // Who waits for a word before it sends its body gets this one.
+            Err(refusal) if head.headers.contains_key(EXPECT) => refusal.into(),
+            Err(refusal) => Way::refused(refusal, body),
         };
-        // Pinned where it is made: it is large, and each move would copy all of it.
-        let answer = pin!(running.answer(route, head, body, ticket));
-        match unless(self.shared.course.stop(), answer).await {
-            Some(answer) => answer,
-            None => Refusal::Stopping.answer().map(ProxyBody::own),
-        }
+        Answering::new(way, self.shared.course.stop())
     }
-}
-
-/// `None` where the proxy ends before this does.
-async fn unless<F: Future>(stop: Stop, mut future: Pin<&mut F>) -> Option<F::Output> {
-    poll_fn(|cx| {
-        if stop.is_now() {
-            return Poll::Ready(None);
-        }
-        future.as_mut().poll(cx).map(Some)
-    })
-    .await
 }
 
 /// The models of all chains.

@@ -59,8 +59,8 @@ impl Course {
         }
     }
 
-    pub(super) fn stop(&self) -> Stop {
-        self.stop.clone()
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Phase> {

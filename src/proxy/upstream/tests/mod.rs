@@ -1,2 +1,1 @@
 //! The client against upstreams that are written down byte by byte.
-
