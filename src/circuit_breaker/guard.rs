@@ -135,9 +135,8 @@ impl AttemptGuard {
     }
 
     fn is_slow(&self, now: Instant) -> bool {
-        let took = now.saturating_duration_since(self.started);
         let slow = self.shared.policy.rules.slow;
-        slow.is_some_and(|(threshold, _)| took > threshold)
+        slow.is_some_and(|(most, _)| now.saturating_duration_since(self.started) > most)
     }
 }
 
