@@ -67,32 +67,30 @@ impl Outline {
     /// Strings and what stands between them, up to the end of the object.
     fn inside(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
-        while let Some(byte) = bytes.get(at) {
-            if mem::take(&mut self.escaped) {
-                at += 1;
-            } else if self.in_string {
+        loop {
+            if self.in_string {
                 let rest = bytes.get(at..).unwrap_or_default();
-                let Some(end) = quote_or_backslash(rest) else {
-                    break;
+                let Some(end) = close_of(rest, &mut self.escaped) else {
+                    return bytes.len();
                 };
-                at += end + 1;
-                self.escaped = rest.get(end) == Some(&b'\\');
-                self.in_string = self.escaped;
-            } else {
-                at += 1;
-                match byte {
-                    b'"' => self.in_string = true,
-                    b'{' => self.depth = self.depth.saturating_add(1),
-                    b'}' if self.depth == 1 => {
-                        self.stage = Stage::After;
-                        return at;
-                    }
-                    b'}' => self.depth -= 1,
-                    _ => {}
+                self.in_string = false;
+                at += end;
+            }
+            let Some(byte) = bytes.get(at) else {
+                return bytes.len();
+            };
+            at += 1;
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' => self.depth = self.depth.saturating_add(1),
+                b'}' if self.depth == 1 => {
+                    self.stage = Stage::After;
+                    return at;
                 }
+                b'}' => self.depth -= 1,
+                _ => {}
             }
         }
-        bytes.len()
     }
 
     /// What stands before the object or behind it: white space.
@@ -111,12 +109,28 @@ impl Outline {
     }
 }
 
-/// Where the first quote or backslash is: the end of a string, as far as one can see.
+/// How many of these bytes belong to a string, its closing quote included; `None` if it goes on. `escaped`: whether its next
+/// byte is.
+pub(crate) fn close_of(bytes: &[u8], escaped: &mut bool) -> Option<usize> {
+    let mut from = usize::from(mem::take(escaped));
+    while let Some(tail) = bytes.get(from..) {
+        let at = from + quote_or_backslash(tail)?;
+        if bytes.get(at) == Some(&b'"') {
+            return Some(at + 1);
+        }
+        from = at + 2;
+    }
+    // The backslash was the last byte.
+    *escaped = true;
+    None
+}
+
+/// Where the first quote or backslash is.
 ///
 /// Most strings of an API are names and short, and are over before a search made for long ones has begun. So the first bytes
 /// are looked at as words of eight: subtracting one from each byte borrows only where it is zero, which is where the word
 /// had the byte that is looked for, and right of the first such place nothing is wrong.
-pub(crate) fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = u64::from_le_bytes([1 << 7; 8]);
     const SHORT: usize = 16;

@@ -36,19 +36,16 @@ impl KeptHeaders {
     /// Whether a map says the same in the same order, and hides the same.
     pub(super) fn are(&self, headers: &HeaderMap) -> bool {
         let mut rest = &*self.text;
-        let mut goes_on_with = |part: &[u8]| match rest.split_at_checked(part.len()) {
-            Some((start, behind)) if start == part => {
-                rest = behind;
-                true
+        for (name, value) in headers {
+            let after = behind(rest, &mark(name, value))
+                .and_then(|rest| rest.strip_prefix(name.as_str().as_bytes()))
+                .and_then(|rest| rest.strip_prefix(value.as_bytes()));
+            match after {
+                Some(after) => rest = after,
+                None => return false,
             }
-            _ => false,
-        };
-        let said = headers.iter().all(|(name, value)| {
-            goes_on_with(&mark(name, value))
-                && goes_on_with(name.as_str().as_bytes())
-                && goes_on_with(value.as_bytes())
-        });
-        said && rest.is_empty()
+        }
+        rest.is_empty()
     }
 
     /// The map that was kept.
@@ -80,6 +77,12 @@ impl KeptHeaders {
             Some(kept)
         })
     }
+}
+
+/// What follows a mark, if that stands at the start.
+fn behind<'a>(text: &'a [u8], mark: &[u8; 8]) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_first_chunk()?;
+    (start == mark).then_some(rest)
 }
 
 /// A header of a text.

@@ -58,9 +58,9 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::scan::RequestScan;
-#[cfg(feature = "cache")]
-pub(crate) use self::scan::close_of;
 use self::splice::Patches;
+#[cfg(feature = "cache")]
+pub(crate) use super::outline::close_of;
 
 /// What a Messages request says at its top level; see the [module docs](self).
 #[derive(Clone, Debug)]

@@ -1,13 +1,12 @@
 //! The incremental scan: a state machine over bytes that never looks back.
 
-use std::mem;
 use std::sync::Arc;
 
 use super::field::Field;
 use super::held::{self, Held};
 use super::splice::{Patch, Patches, Slot};
 use super::{NotMessages, RequestFacts};
-use crate::claude::outline::quote_or_backslash;
+use crate::claude::outline::close_of;
 
 /// The scan of a request body, fed segment by segment; see the [module docs](super).
 ///
@@ -340,19 +339,4 @@ impl RequestScan {
         }
         used
     }
-}
-
-/// How many bytes of `rest` belong to a string, its closing quote included; `None` if it goes on.
-pub(crate) fn close_of(rest: &[u8], escaped: &mut bool) -> Option<usize> {
-    let mut from = usize::from(mem::take(escaped));
-    while let Some(tail) = rest.get(from..) {
-        let at = from + quote_or_backslash(tail)?;
-        if rest.get(at) == Some(&b'"') {
-            return Some(at + 1);
-        }
-        from = at + 2;
-    }
-    // The backslash was the last byte.
-    *escaped = true;
-    None
 }
