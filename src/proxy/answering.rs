@@ -10,13 +10,9 @@ use super::{
     read::{self, ReadBody},
     refusal::{self, Refusal},
     shutdown::Stop,
-    upstream::{Upstream, UpstreamBody},
+    upstream::Upstream,
 };
-use crate::{
-    error::BoxError,
-    stack::{ResilientBody, ResilientFuture},
-};
-use futures_util::{TryFutureExt, future::MapOk};
+use crate::{error::BoxError, stack::ResilientFuture};
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -71,10 +67,17 @@ pin_project! {
     }
 }
 
-/// A call in the stack. The body of its answer is boxed where it comes from: it is large, and goes through many hands.
-type Sending<B> =
-    MapOk<ResilientFuture<Upstream, ReadBody<B>>, fn(StackAnswer) -> Response<StackBody>>;
-type StackAnswer = Response<ResilientBody<UpstreamBody>>;
+pin_project! {
+    /// A call in the stack, the body of whose answer is boxed where it comes from: it is large, and goes through many hands.
+    pub(super) struct Sending<B>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        #[pin]
+        sending: ResilientFuture<Upstream, ReadBody<B>>,
+    }
+}
 
 type Passing = Pin<Box<dyn Future<Output = Result<Response<PassBody>, Refusal>> + Send>>;
 type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -100,9 +103,8 @@ where
         ticket: Arc<Ticket>,
         kept: u64,
     ) -> Self {
-        let boxed: fn(StackAnswer) -> _ = |answer| answer.map(Box::pin);
         Self::Stack {
-            sending: ticket.scope(sending.map_ok(boxed)),
+            sending: ticket.scope(Sending { sending }),
             kept,
         }
     }
@@ -139,6 +141,19 @@ where
             refusal,
             rest: None,
         }
+    }
+}
+
+impl<B> Future for Sending<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<StackBody>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(self.project().sending.poll(cx));
+        Poll::Ready(answer.map(|response| response.map(Box::pin)))
     }
 }
 

@@ -110,13 +110,15 @@ mod tests {
     };
 
     const SECOND: Duration = Duration::from_secs(1);
+    /// Longer than a head may take.
+    const CALL: Duration = Duration::from_secs(40);
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 
-    /// A connection that holds little, and whose calls take a second and are answered with so many bytes.
+    /// A connection that holds little, and whose calls are answered with so many bytes.
     fn served(bytes: usize, course: &Course) -> (DuplexStream, JoinHandle<()>) {
         let (caller, io) = duplex(1024);
         let answer = move |_| async move {
-            sleep(SECOND).await;
+            sleep(CALL).await;
             Response::new(Full::from(vec![b'x'; bytes]))
         };
         let serving = serve(io, 60 * SECOND, course.watch(), answer);

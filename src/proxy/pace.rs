@@ -24,11 +24,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// So many bytes came.
-    pub(super) fn moved(&mut self, bytes: usize, now: Instant) {
+    /// So many bytes came. The clock is read only if they were waited for.
+    pub(super) fn moved(&mut self, bytes: usize, now: impl FnOnce() -> Instant) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
         if let Some(since) = self.since.take() {
-            let wait = now.saturating_duration_since(since);
+            let wait = now().saturating_duration_since(since);
             self.waited = self.waited.saturating_add(wait);
         }
     }
@@ -65,7 +65,7 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::default();
         assert_eq!(pace.end_of_wait(now), now + WAIT);
-        pace.moved(100 << 20, now);
+        pace.moved(100 << 20, || now);
         assert_eq!(pace.end_of_wait(now), now + WAIT);
     }
 
@@ -75,7 +75,7 @@ mod tests {
         let mut pace = Pace::default();
         for _ in 0..3 {
             pace.since = Some(now);
-            pace.moved(4 * 1024, now + 10 * SECOND);
+            pace.moved(4 * 1024, || now + 10 * SECOND);
         }
         // 30 s and one for each of three times 4 KiB, less three times 10 s.
         assert_eq!(pace.end_of_wait(now), now + 3 * SECOND);

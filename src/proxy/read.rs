@@ -135,7 +135,7 @@ where
                 }
                 Some(Err(_)) | None => return end_of(this.refused),
             };
-            this.pace.moved(data.len(), Instant::now());
+            this.pace.moved(data.len(), Instant::now);
             *this.timer = None;
             if let Some(refused) = this.refused {
                 match refused.left.checked_sub(data.len() as u64) {

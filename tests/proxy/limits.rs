@@ -39,6 +39,20 @@ async fn more_calls_than_fit_get_a_429_that_may_be_retried_at_once_places_are_fr
 }
 
 #[tokio::test]
+async fn a_call_is_in_flight_once_it_is_made() {
+    let house = House::well("max_in_flight = 1").await;
+    let made = house
+        .proxy
+        .call(post(house.address, "/v1/messages", &call(SONNET), &[]));
+    assert_eq!(house.status().await["in_flight"]["now"], 1);
+    let (status, _, _) = error_of(house.ask(&call(SONNET)).await).await;
+    assert_eq!(status, 429);
+    drop(made);
+    assert_eq!(house.status().await["in_flight"]["now"], 0);
+    assert_eq!(house.ask(&call(SONNET)).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn more_bytes_than_fit_get_the_same_429_and_no_model_is_blamed() {
     let house = House::new(
         FakeClaude::builder().on(SONNET, Reply::hang()),
@@ -150,6 +164,10 @@ async fn a_head_that_never_ends_and_a_body_that_never_comes_are_given_up() {
         .await,
         ""
     );
+    let request = "GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n";
+    let answer = raw(house.address, format!("{request}GET /v1/mo").as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "half a second head");
+    house.claude.clear_seen();
     let mut stream = TcpStream::connect(house.address).await.unwrap();
     let head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"model\"";
     stream.write_all(head.as_bytes()).await.unwrap();

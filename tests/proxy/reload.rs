@@ -3,6 +3,10 @@
 use crate::house::*;
 use http::StatusCode;
 use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tower_claude::{
     proxy::StartError,
     testing::{FakeClaude, Reply},
@@ -70,4 +74,30 @@ async fn a_call_under_way_ends_as_it_began_and_the_next_one_goes_elsewhere() {
     assert_eq!(house.ask(&call(SONNET)).await.status(), StatusCode::OK);
     assert_eq!(other.calls(), 1);
     assert!(text_of(streaming).await.contains("message_stop"));
+}
+
+#[tokio::test]
+async fn other_settings_hold_from_the_next_request_of_a_kept_connection() {
+    let house = House::well("").await;
+    let mut kept = TcpStream::connect(house.address).await.unwrap();
+    let body = call(SONNET).to_string();
+    let request = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for (max_body, status) in [(None, "200"), (Some("1KiB"), "200"), (Some("10B"), "413")] {
+        if let Some(max) = max_body {
+            let new = config(&format!("max_body = '{max}'"), &house.claude.url());
+            house.proxy.reload(new).unwrap();
+        }
+        kept.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with('}') {
+            let mut part = [0; 4096];
+            let bytes = kept.read(&mut part).await.unwrap();
+            assert_ne!(bytes, 0, "{answer}");
+            answer.push_str(std::str::from_utf8(&part[..bytes]).unwrap());
+        }
+        assert_eq!(&answer[9..12], status, "{answer}");
+    }
 }
