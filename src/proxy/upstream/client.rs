@@ -303,8 +303,10 @@ async fn share(
     match shared.send(request).await {
         Ok(response) => Ok((response, None)),
         Err(lost) => {
-            pool.forget(&shared);
             let mut lost = Lost::from(lost);
+            if shared.is_closed() || lost.unsent.is_some() {
+                pool.forget(&shared);
+            }
             if let Some(unsent) = &mut lost.unsent {
                 target.to_http1(unsent);
             }

@@ -63,6 +63,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     pub(super) async fn send(
         &mut self,
         request: Request<Outgoing>,
@@ -149,7 +153,7 @@ impl Pool {
         };
         let mut kept = lock(&self.kept);
         let first = kept.shared.as_ref();
-        if let Some(first) = first.filter(|first| !first.sender.is_closed()) {
+        if let Some(first) = first.filter(|first| !first.is_closed()) {
             return Ok(first.clone());
         }
         let closed = kept.shared.replace(shared.clone());
@@ -159,11 +163,8 @@ impl Pool {
         Ok(shared)
     }
 
-    /// Gives this connection of HTTP/2 to no other call if it is closed.
+    /// Gives this connection of HTTP/2 to no other call.
     pub(super) fn forget(&self, broken: &Shared) {
-        if !broken.sender.is_closed() {
-            return;
-        }
         let mut kept = lock(&self.kept);
         let is_it = |kept: &mut Shared| Arc::ptr_eq(&kept.used, &broken.used);
         let closed = kept.shared.take_if(is_it);
@@ -173,10 +174,6 @@ impl Pool {
 
     /// Keeps a connection whose exchange is over, if it can carry another.
     pub(super) fn keep(self: &Arc<Self>, mut link: Box<Link>) {
-        // Somebody must look after it.
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
         if !link.is_free() {
             return;
         }
@@ -190,7 +187,11 @@ impl Pool {
         let is_swept = mem::replace(&mut kept.is_swept, true);
         drop(kept);
         if !is_swept {
-            runtime.spawn(sweep(Sweeper(Arc::downgrade(self))));
+            let sweeper = Sweeper(Arc::downgrade(self));
+            // Without one they stay until somebody comes who has one.
+            if let Ok(runtime) = Handle::try_current() {
+                runtime.spawn(sweep(sweeper));
+            }
         }
     }
 
