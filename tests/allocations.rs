@@ -153,7 +153,7 @@ fn no_client_is_cloned_for_an_attempt_that_is_not_made() {
     let counted = Counted(clones.clone(), Cell::new(()));
     let client = tower::service_fn(move |_: Request<ReplayBody>| {
         // All of it moves in here.
-        let _counted: &Counted = &counted;
+        std::hint::black_box(&counted);
         std::future::ready(Ok::<_, Infallible>(answer()))
     });
     let stack = Resilience::builder().chain(["claude-sonnet-5-5", "claude-haiku-5-5"]);
