@@ -169,11 +169,12 @@ impl<B: Clone + 'static> Original<B> {
 
     /// The copy that somebody further out keeps, if the request has not changed since.
     fn shared(request: &Request<B>) -> Option<Arc<Self>> {
-        let kept: Arc<Original<ReplayBody>> = request.extensions().get::<Call>()?.kept_by()?;
+        let kept = request.extensions().get::<Call>()?.kept_by()?;
         let same = (request as &dyn Any).downcast_ref::<Request<ReplayBody>>()?;
-        let is_same = kept.is(same);
-        let kept = (&kept as &dyn Any).downcast_ref::<Arc<Self>>()?;
-        is_same.then(|| Arc::clone(kept))
+        let mut kept = Some(kept).filter(|kept| kept.is(same));
+        // Of the same type: moved, not counted once more.
+        let kept: &mut Option<Arc<Self>> = (&mut kept as &mut dyn Any).downcast_mut()?;
+        kept.take()
     }
 }
 

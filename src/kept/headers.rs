@@ -37,7 +37,7 @@ impl KeptHeaders {
     pub(super) fn are(&self, headers: &HeaderMap) -> bool {
         let mut rest = &*self.text;
         for (name, value) in headers {
-            let after = behind(rest, &mark(name, value))
+            let after = behind(rest, mark(name, value))
                 .and_then(|rest| rest.strip_prefix(name.as_str().as_bytes()))
                 .and_then(|rest| rest.strip_prefix(value.as_bytes()));
             match after {
@@ -80,9 +80,9 @@ impl KeptHeaders {
 }
 
 /// What follows a mark, if that stands at the start.
-fn behind<'a>(text: &'a [u8], mark: &[u8; 8]) -> Option<&'a [u8]> {
+fn behind(text: &[u8], mark: [u8; 8]) -> Option<&[u8]> {
     let (start, rest) = text.split_first_chunk()?;
-    (start == mark).then_some(rest)
+    (*start == mark).then_some(rest)
 }
 
 /// A header of a text.
