@@ -101,7 +101,7 @@ impl<S> Resilient<S> {
         }
     }
 
-    /// Calls a client that is always ready, and so sends no clone of itself to wait with the request.
+    /// Calls at once: the stack is always ready, and waits for its client within an attempt.
     pub(crate) fn begin<B, RB>(self, request: Request<B>) -> ResilientFuture<S, B>
     where
         S: Service<Request<ReplayBody>, Response = Response<RB>> + Clone,

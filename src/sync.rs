@@ -1,5 +1,5 @@
-//! The locks and atomics of the sans-io cores, in one place so that loom can stand in for them: its tests include the cores with
-//! a `sync` module of its own.
+//! The locks and atomics of the sans-io cores, in one place so that loom can stand in for them: its tests include the cores
+//! with a `sync` module of their own.
 
 #[cfg(feature = "proxy")]
 pub(crate) use futures_util::task::AtomicWaker;

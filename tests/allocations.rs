@@ -88,7 +88,7 @@ where
     }
 }
 
-/// Allocations of one call beyond those of a bare service and of one clone of the head.
+/// Allocations of one call beyond those of a bare service.
 fn beyond(degrade: DegradeLayer) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -99,8 +99,6 @@ fn beyond(degrade: DegradeLayer) -> u64 {
 
     let bare = tower::service_fn(|_: Request<Full<Bytes>>| async { Ok::<_, Infallible>(answer()) });
     let (bare, ()) = count(whole(bare, request(&body)));
-    let head = request(&body);
-    let clone = allocation_counter::measure(|| drop(std::hint::black_box(head.clone())));
 
     let client =
         tower::service_fn(|_: Request<ReplayBody>| async { Ok::<_, Infallible>(answer()) });
@@ -115,20 +113,20 @@ fn beyond(degrade: DegradeLayer) -> u64 {
         count(whole(service.clone(), request(&body)));
     }
     let calls = (0..8).map(|_| count(whole(service.clone(), request(&body))).0);
-    calls.max().unwrap() - bare - clone.count_total
+    calls.max().unwrap() - bare
 }
 
 #[test]
-fn the_whole_stack_allocates_at_most_eight_times_on_success() {
+fn the_whole_stack_allocates_at_most_thirteen_times_on_success() {
     let beyond = beyond(DegradeLayer::new().without_cache());
-    assert!(beyond <= 8, "{beyond} allocations");
+    assert!(beyond <= 13, "{beyond} allocations");
 }
 
 /// For an answer that the cache keeps: the copy, and what holds it on its way there.
 #[test]
 fn with_its_cache_it_allocates_twice_more() {
     let beyond = beyond(DegradeLayer::new());
-    assert!(beyond <= 10, "{beyond} allocations");
+    assert!(beyond <= 15, "{beyond} allocations");
 }
 
 /// Counts its clones. `Send` and no more, as much of a boxed client is.

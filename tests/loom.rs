@@ -66,6 +66,10 @@ mod circuit {
     }
 
     fn admit(circuit: &Circuit, now: Instant) -> (Option<Pass>, Vec<CircuitChange>) {
+        // As every caller does.
+        if let Some(pass) = circuit.pass(false) {
+            return (Some(pass), Vec::new());
+        }
         let (admission, changes) = circuit.admit(&Ask {
             now,
             jitter: 0.0,

@@ -1,10 +1,9 @@
 //! One circuit per model, in a map that outside input cannot fill.
 //!
 //! Model ids come with requests. Those that a chain names are pinned and never leave, so that services may hold on to
-//! them; of the others the one that was
-//! used longest ago makes room, if no call is under way in it and it is closed, or open and long since not asked for. Where there is none such, and for ids
-//! longer than any model's, all share one circuit: a flood of invented ids can neither evict an open circuit nor grow
-//! the map.
+//! them; of the others the one that was used longest ago makes room, if no call is under way in it and it is closed, or
+//! open and long since not asked for. Where there is none such, and for ids longer than any model's, all share one
+//! circuit: a flood of invented ids can neither evict an open circuit nor grow the map.
 
 use super::{circuit::Circuit, policy::Policy, rules::Rules};
 use crate::{
@@ -154,7 +153,7 @@ impl Map {
 }
 
 impl Entry {
-    /// Held by nobody else, and nothing is lost with it: holders are only made under the lock of the map.
+    /// Held by nobody else, and nothing is lost with it: who holds none gets one under the lock of the map only.
     fn is_idle(&self, now: Instant) -> bool {
         Arc::strong_count(&self.circuit) == 1 && self.circuit.is_forgettable(now)
     }

@@ -24,7 +24,8 @@ type Key = (Tenant, Arc<str>);
 #[derive(Debug, Default)]
 pub(crate) struct Cooldowns {
     waits: Mutex<HashMap<Key, Wait>>,
-    /// Whether there may be any: mostly there is none, and no call need take the lock to learn that. Written under it.
+    /// Whether there may be any: mostly there is none, and no call need take the lock to learn that. Written under it; a call
+    /// that reads it as a wait is added may come first, as it might to the lock.
     any: AtomicBool,
 }
 
@@ -46,7 +47,8 @@ impl Cooldowns {
         let key = (tenant, Arc::clone(model));
         let wait = *waits.get(&key)?;
         if wait.until <= now {
-            waits.remove(&key);
+            // With those of others who do not ask again.
+            waits.retain(|_, wait| wait.until > now);
             self.any.store(!waits.is_empty(), Ordering::Relaxed);
             return None;
         }
@@ -136,6 +138,21 @@ mod tests {
         let at = |millis| now + Duration::from_millis(millis);
         assert!(waits.find(mine, &model, at(11_999)).is_some());
         assert_eq!(waits.find(mine, &model, at(12_000)), None);
+    }
+
+    /// Whether there are any is known without a look: the end of one must not hide the others.
+    #[test]
+    fn a_wait_outlives_the_end_of_others() {
+        let (waits, now, model) = (Cooldowns::default(), Instant::now(), "sonnet".into());
+        let (short, long) = (Tenant::new("short"), Tenant::new("long"));
+        waits.add(short, &model, wait(now, 1), now, 8);
+        waits.add(long, &model, wait(now, 12), now, 8);
+        let later = now + Duration::from_secs(2);
+        assert_eq!(waits.find(short, &model, later), None);
+        assert_eq!(waits.find(long, &model, later), Some(wait(now, 12)));
+        waits.add(long, &"haiku".into(), wait(now, 12), now, 8);
+        waits.forget("haiku");
+        assert_eq!(waits.find(long, &model, later), Some(wait(now, 12)));
     }
 
     #[test]

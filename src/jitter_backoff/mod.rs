@@ -84,7 +84,7 @@
 //! # Clone
 //!
 //! Services of one layer, and their clones, share its budget and its random source, so that no two draw the same delays.
-//! The request is cloned once where more than one attempt is allowed; its body should be one whose clone is cheap, such
+//! The head of a request is copied once where more than one attempt is allowed; its body should be one whose clone is cheap, such
 //! as the [replayed](crate::replay) one.
 
 mod accounts;

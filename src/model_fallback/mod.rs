@@ -76,7 +76,7 @@
 //!
 //! # Clone
 //!
-//! Services of one layer share its chains. The head of a request is cloned once where another model could be asked, its
+//! Services of one layer share its chains. The head of a request is copied once where another model could be asked, its
 //! body for the price of a reference count.
 
 mod chain;

@@ -185,6 +185,12 @@ fn the_tenant_is_told_by_all_credentials_that_are_there() {
         ("api-key", "f"),
     ];
     assert_eq!(of(&all).unwrap(), b"k\nBearer b\nf");
+    let [key, bearer, other] = all;
+    assert_eq!(
+        of(&[other, bearer, key]),
+        of(&all),
+        "in whatever order they came"
+    );
     assert_eq!(of(&all[1..]).unwrap(), b"Bearer b\nf");
     assert_eq!(of(&all[2..]).unwrap(), b"f");
     assert_eq!(

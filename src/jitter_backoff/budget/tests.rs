@@ -77,6 +77,20 @@ fn what_calls_earned_expires_within_a_minute_and_not_before_half_of_it() {
     assert_eq!(drain(&account, start + secs(59.9)), 20);
 }
 
+/// Also where nobody has taken a retry since the span before.
+#[test]
+fn what_is_earned_after_a_pause_is_as_good_for_half_a_minute() {
+    for pause in [45.0, 75.0, 1e6] {
+        let (account, start) = account(RetryBudget::new().with_reserve(0));
+        (0..100).for_each(|_| account.earn(start + secs(pause)));
+        assert_eq!(
+            drain(&account, start + secs(pause + 20.0)),
+            20,
+            "after {pause} s"
+        );
+    }
+}
+
 // Case 54.
 #[test]
 fn a_retry_that_was_never_made_gives_back_what_it_took_and_no_more() {
