@@ -1,4 +1,4 @@
-//! Collects a body within its bound, and scans it as it comes.
+//! Collects a body within its bound, and scans it: as it comes, or at once where it comes in one piece.
 
 use crate::{
     body::ReplayBody,

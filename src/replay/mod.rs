@@ -6,7 +6,7 @@
 //! * reads the body, bounded ([`BodyTooLarge`](crate::BodyTooLarge) past 32 MiB by default, nothing sent; a
 //!   `content-length` past the bound is refused before reading) and within the deadline, into a `ReplayBody`: segments as
 //!   received, never copied together;
-//! * scans its top level as the segments arrive and puts one [`Call`](crate::Call) into the extensions, in place of the
+//! * scans its top level, each segment once, and puts one [`Call`](crate::Call) into the extensions, in place of the
 //!   sender's [`Feature`](crate::Feature), [`Deadline`](crate::Deadline) (default 10 min) and [`Tenant`](crate::Tenant)
 //!   (default: a keyed hash of all credentials). What is [no Messages call](#what-is-a-messages-call), or has a
 //!   `content-encoding`, has no model and passes through untouched;
