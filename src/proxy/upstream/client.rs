@@ -53,6 +53,11 @@ impl Upstream {
         self.pool.target()
     }
 
+    #[cfg(test)]
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Sends a request whose body is read from elsewhere, and so can be sent only once.
     pub(in crate::proxy) fn send_once(&self, request: Request<Outgoing>) -> Sending {
         self.send(request, None, None)
