@@ -8,6 +8,7 @@ use crate::{error::BoxError, proxy::upstream::Upstream};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus as Rng};
 use std::{
     collections::HashSet,
+    fmt::Write as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -30,7 +31,7 @@ fn in_chunks(text: &str, rng: &mut Rng) -> String {
     let mut rest = text;
     while !rest.is_empty() {
         let (chunk, more) = rest.split_at(rng.random_range(1..=rest.len()));
-        chunks += &format!("{:x}\r\n{chunk}\r\n", chunk.len());
+        write!(chunks, "{:x}\r\n{chunk}\r\n", chunk.len()).unwrap();
         rest = more;
     }
     chunks
