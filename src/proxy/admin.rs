@@ -9,7 +9,7 @@
 //! | `POST /circuits/{model}/reset` | closes its circuit and forgets what it counted |
 //! | `POST /circuits/{model}/disable` | lets all calls through and counts none until it is reset |
 
-use super::{error::StartError, gate::Gate, service::Proxy, status};
+use super::{error::StartError, gate::Gate, service::Proxy, status, waiting::Asked};
 use crate::claude::reply;
 use axum::{
     Router,
@@ -22,7 +22,6 @@ use http::{
     HeaderValue, Request, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc};
 use tower::ServiceExt;
@@ -54,7 +53,7 @@ impl Admin {
         })
     }
 
-    pub(super) async fn call(&self, request: Request<Incoming>) -> Response {
+    pub(super) async fn call(&self, request: Request<Asked>) -> Response {
         let (head, body) = request.into_parts();
         let mut response = match self.gate.admit(&head) {
             Ok(()) => {

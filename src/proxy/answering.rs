@@ -48,7 +48,7 @@ pin_project! {
         // Goes through the stack.
         Stack {
             #[pin]
-            sending: Scoped<Sending<B>>,
+            sending: Scoped<InStack<B>>,
             // What the stack may keep of the answer while its caller reads it.
             kept: u64,
         },
@@ -69,7 +69,7 @@ pin_project! {
 
 pin_project! {
     /// A call in the stack, the body of whose answer is boxed where it comes from: it is large, and goes through many hands.
-    pub(super) struct Sending<B>
+    pub(super) struct InStack<B>
     where
         B: Body,
         B::Error: Into<BoxError>,
@@ -104,7 +104,7 @@ where
         kept: u64,
     ) -> Self {
         Self::Stack {
-            sending: ticket.scope(Sending { sending }),
+            sending: ticket.scope(InStack { sending }),
             kept,
         }
     }
@@ -144,7 +144,7 @@ where
     }
 }
 
-impl<B> Future for Sending<B>
+impl<B> Future for InStack<B>
 where
     B: Body,
     B::Error: Into<BoxError>,

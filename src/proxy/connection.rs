@@ -4,7 +4,7 @@ use super::{
     io::SlowReader,
     seldom::Seldom,
     shutdown::Phase,
-    waiting::{Answer, Waiting},
+    waiting::{Answer, Asked, Waiting},
 };
 use crate::error::BoxError;
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(super) async fn serve<T, F, A, B>(
     answer: F,
 ) where
     T: AsyncRead + AsyncWrite + Unpin,
-    F: Fn(Request<Incoming>) -> A,
+    F: Fn(Request<Asked>) -> A,
     A: Future<Output = Response<B>>,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<BoxError>,
@@ -38,8 +38,9 @@ pub(super) async fn serve<T, F, A, B>(
     let waiting = Arc::new(Waiting::new());
     let io = TokioIo::new(SlowReader::new(io, slow_reader, waiting.clone()));
     let calls = waiting.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let call = calls.call();
+        let request = request.map(|body| Asked::new(body, &calls));
         // An async block would hold the future twice, and hyper moves it.
         answer(request).map(|response| {
             let response = response.map(|body| Answer::new(body, call));
@@ -102,7 +103,7 @@ async fn news(phase: &mut watch::Receiver<Phase>, waiting: &Waiting) -> News {
 mod tests {
     use super::*;
     use crate::proxy::{shutdown::Course, waiting::HEAD_TIME};
-    use http_body_util::Full;
+    use http_body_util::{BodyExt, Full};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         task::JoinHandle,
@@ -209,6 +210,41 @@ mod tests {
         let mut rest = Vec::new();
         reading.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest.len(), 60 * 1024, "what was on its way");
+    }
+
+    /// A connection whose calls are answered at once, while the bodies of their requests are still read.
+    fn answered_early(course: &Course) -> (DuplexStream, JoinHandle<()>) {
+        let (caller, io) = duplex(1024);
+        let answer = |request: Request<Asked>| async {
+            tokio::spawn(request.into_body().collect());
+            Response::new(Full::default())
+        };
+        let serving = serve(io, 60 * SECOND, course.watch(), answer);
+        (caller, tokio::spawn(serving))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_answered_early_may_send_the_rest_and_in_a_drain_too() {
+        const UPLOAD: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 60\r\n\r\n";
+        for drains in [false, true] {
+            let course = Course::new();
+            let (mut caller, _) = answered_early(&course);
+            caller.write_all(UPLOAD).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(caller.read_u8().await.unwrap());
+            }
+            if drains {
+                course.shutdown();
+            }
+            for _ in 0..60 {
+                sleep(SECOND).await;
+                caller.write_all(b"x").await.unwrap();
+            }
+            let took = end_of(caller).await;
+            let wanted = if drains { Duration::ZERO } else { HEAD_TIME };
+            assert!(is_about(took, wanted), "{took:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -21,7 +21,9 @@ impl Settings {
     pub(super) fn now(&mut self) -> &Running {
         // Without a proxy there are none to come.
         if self.newest.has_changed().unwrap_or(false) {
-            self.known = self.newest.borrow_and_update().clone();
+            // What was known is dropped once the lock is let go of: it may be the last of its kind, with all its connections.
+            let newest = self.newest.borrow_and_update().clone();
+            self.known = newest;
         }
         &self.known
     }

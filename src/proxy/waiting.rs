@@ -5,10 +5,12 @@
 //! the connection has waited for too long, or the timer goes on for the rest.
 //!
 //! An answer is over when the last byte of it was taken from the proxy, not when its body has come to its end: the rest may
-//! be on its way to a caller that reads slowly. How slowly it may, [another](super::io) decides.
+//! be on its way to a caller that reads slowly. How slowly it may, [another](super::io) decides. Nor is a call over whose
+//! answer came early, while its caller still sends: what it sends is read to its end, or it could not read the answer.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
@@ -16,7 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until};
@@ -33,12 +35,14 @@ const WRITING: u64 = u64::MAX - 1;
 
 /// What a connection does: waits since then, or something else. See the [module docs](self).
 ///
-/// Only the task of the connection writes it, so no two writes race.
+/// Each of its times has one writer at a time: the task of the connection, or whoever reads the body of the request.
 #[derive(Debug)]
 pub(super) struct Waiting {
     opened: Instant,
     /// In milliseconds from `opened`, unless it is one of the constants above.
     since: AtomicU64,
+    /// The same of the body of the request.
+    sent: AtomicU64,
 }
 
 impl Waiting {
@@ -47,6 +51,7 @@ impl Waiting {
         Self {
             opened: Instant::now(),
             since: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
         }
     }
 
@@ -59,8 +64,12 @@ impl Waiting {
     }
 
     fn begin(&self) {
+        self.set(self.now());
+    }
+
+    fn now(&self) -> u64 {
         let open = Instant::now().saturating_duration_since(self.opened);
-        self.set(u64::try_from(open.as_millis()).map_or(WRITING - 1, |open| open.min(WRITING - 1)));
+        u64::try_from(open.as_millis()).map_or(WRITING - 1, |open| open.min(WRITING - 1))
     }
 
     /// The head of a request has come. The call is under way until what this returns is dropped.
@@ -85,7 +94,7 @@ impl Waiting {
 
     /// Since when it waits, if it does.
     pub(super) fn since(&self) -> Option<Instant> {
-        let since = self.get();
+        let since = self.get().max(self.sent.load(Ordering::Relaxed));
         (since < WRITING).then(|| self.opened + Duration::from_millis(since))
     }
 
@@ -110,6 +119,60 @@ pub(super) struct UnderWay(Arc<Waiting>);
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.begin();
+    }
+}
+
+/// The body of a request, whose end is noted.
+#[derive(Debug)]
+pub(super) struct Asked {
+    body: Incoming,
+    // None: it has ended.
+    waiting: Option<Arc<Waiting>>,
+}
+
+impl Asked {
+    pub(super) fn new(body: Incoming, waiting: &Arc<Waiting>) -> Self {
+        let waiting = (!body.is_end_stream()).then(|| {
+            waiting.sent.store(UNDER_WAY, Ordering::Relaxed);
+            waiting.clone()
+        });
+        Self { body, waiting }
+    }
+
+    fn end(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            waiting.sent.store(waiting.now(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Body for Asked {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
+            self.end();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

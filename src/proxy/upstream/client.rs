@@ -9,7 +9,7 @@ use super::{
     body::{Outgoing, UpstreamBody},
     error::SendError,
     link::Link,
-    pool::{Pool, Shared, Way},
+    pool::{Carrier, Pool, Shared},
     target::Target,
 };
 use crate::{
@@ -53,6 +53,11 @@ impl Upstream {
         self.pool.target()
     }
 
+    #[cfg(test)]
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// Sends a request whose body is read from elsewhere, and so can be sent only once.
     pub(in crate::proxy) fn send_once(&self, request: Request<Outgoing>) -> Sending {
         self.send(request, None, None)
@@ -66,12 +71,12 @@ impl Upstream {
     ) -> Sending {
         let pool = Arc::clone(&self.pool);
         let course = match pool.take() {
-            Some(Way::Own(mut link)) if request.body().is_held() => {
+            Some(Carrier::Own(mut link)) if request.body().is_held() => {
                 link.send(request);
                 Course::Driven { link, original }
             }
-            way => Course::Other {
-                answer: Box::pin(exchange(Arc::clone(&pool), way, request, original)),
+            found => Course::Other {
+                answer: Box::pin(exchange(Arc::clone(&pool), found, request, original)),
             },
         };
         Sending {
@@ -171,29 +176,31 @@ impl fmt::Debug for Sending {
     }
 }
 
-/// Sends a request over a connection that is there, or else over a new one.
+/// Sends a request over a connection that was found, or else over a new one.
 async fn exchange(
     pool: Arc<Pool>,
-    mut way: Option<Way>,
+    mut found: Option<Carrier>,
     mut request: Request<Outgoing>,
     original: Option<Arc<Original<ReplayBody>>>,
 ) -> Result<Answer, SendError> {
-    // Each that fails was taken from the pool.
-    while let Some(found) = way {
-        let is_used = found.is_used();
-        let lost = match send(&pool, found, request).await {
+    loop {
+        let was_found = found.is_some();
+        let carrier = match found {
+            Some(carrier) => carrier,
+            None => pool.open().await?,
+        };
+        let is_used = carrier.is_used();
+        let lost = match send(&pool, carrier, request).await {
             Ok(answer) => return Ok(answer),
             Err(lost) => lost,
         };
-        let Some(unsent) = lost.unsent else {
-            return once_more(&pool, is_used, lost.error, original).await;
-        };
-        request = *unsent;
-        way = pool.take();
+        match lost.unsent {
+            // It was closed while nobody used it, and is not found again.
+            Some(unsent) if was_found || is_used => request = *unsent,
+            _ => return once_more(&pool, is_used, lost.error, original).await,
+        }
+        found = pool.take();
     }
-    let way = pool.connect().await?;
-    let answer = send(&pool, way, request).await;
-    answer.map_err(|lost| lost.error)
 }
 
 /// Goes on with a request that got no answer over a connection that was kept.
@@ -205,8 +212,8 @@ async fn again(
 ) -> Result<Answer, SendError> {
     match lost.unsent {
         Some(unsent) => {
-            let way = pool.take();
-            exchange(pool, way, *unsent, original).await
+            let found = pool.take();
+            exchange(pool, found, *unsent, original).await
         }
         None => once_more(&pool, is_used, lost.error, original).await,
     }
@@ -221,9 +228,9 @@ async fn once_more(
 ) -> Result<Answer, SendError> {
     match original {
         Some(original) if is_used && was_closed(&error) => {
-            let way = pool.connect().await?;
+            let carrier = pool.connect().await?;
             let request = original.request();
-            let answer = send(pool, way, request.map(|body| Outgoing::Held { body })).await;
+            let answer = send(pool, carrier, request.map(|body| Outgoing::Held { body })).await;
             answer.map_err(|lost| lost.error)
         }
         _ => Err(error),
@@ -252,11 +259,15 @@ impl From<TrySendError<Request<Outgoing>>> for Lost {
     }
 }
 
-async fn send(pool: &Arc<Pool>, way: Way, request: Request<Outgoing>) -> Result<Answer, Lost> {
-    match way {
-        Way::Own(link) if request.body().is_held() => drive(link, request).await,
-        Way::Own(link) => carry(Arc::clone(pool), link, request).await,
-        Way::Shared(shared) => share(pool, shared, request).await,
+async fn send(
+    pool: &Arc<Pool>,
+    carrier: Carrier,
+    request: Request<Outgoing>,
+) -> Result<Answer, Lost> {
+    match carrier {
+        Carrier::Own(link) if request.body().is_held() => drive(link, request).await,
+        Carrier::Own(link) => carry(Arc::clone(pool), link, request).await,
+        Carrier::Shared(shared) => share(pool, shared, request).await,
     }
 }
 
@@ -304,7 +315,7 @@ async fn share(
         Ok(response) => Ok((response, None)),
         Err(lost) => {
             let mut lost = Lost::from(lost);
-            if shared.is_closed() || lost.unsent.is_some() {
+            if lost.unsent.is_some() || shared.is_closed() || was_closed(&lost.error) {
                 pool.forget(&shared);
             }
             if let Some(unsent) = &mut lost.unsent {

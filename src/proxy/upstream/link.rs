@@ -21,10 +21,10 @@ use tokio::net::TcpStream;
 pub(super) type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// A request that got no answer, which comes back if nothing of it was sent.
-pub(super) type Lost = TrySendError<Request<Outgoing>>;
+pub(super) type Unanswered = TrySendError<Request<Outgoing>>;
 
 /// hyper's, which has no name.
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Lost>> + Send>>;
+type Head = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Unanswered>> + Send>>;
 
 /// See the [module docs](self).
 pub(super) struct Link {
@@ -32,7 +32,7 @@ pub(super) struct Link {
     // None: it is over, which its channels tell whoever waits for them.
     connection: Option<http1::Connection<Io, Outgoing>>,
     listening: Listening,
-    answer: Option<Answering>,
+    answer: Option<Head>,
     used: bool,
 }
 
@@ -63,7 +63,7 @@ impl Link {
     pub(super) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Response<Incoming>, Lost>> {
+    ) -> Poll<Result<Response<Incoming>, Unanswered>> {
         let Self {
             connection,
             listening,

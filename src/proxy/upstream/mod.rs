@@ -13,8 +13,9 @@
 //!
 //! # Connections that are kept
 //!
-//! One whose exchange is over is kept for the next call, at most 100, and for 90 to 120 s. Nobody reads it meanwhile: that
-//! upstream has closed it is seen by the next call, or by a look at all of them every 30 s.
+//! One whose exchange is over is kept for the next call, at most 100, and for 90 to 120 s; the one of HTTP/2 as long after a
+//! call last asked for it. Nobody reads one of HTTP/1.1 meanwhile: that upstream has closed it is seen by the next call, or
+//! by a look at all of them every 30 s. Until then it holds the waker of the task that it last served, no more.
 
 mod body;
 mod client;

@@ -3,7 +3,7 @@
 use super::{body::Outgoing, error::SendError, link::Link, target::Target};
 use crate::{
     client,
-    sync::{Mutex, lock},
+    sync::{Mutex, MutexGuard, lock},
 };
 use http::{Request, Response};
 use hyper::{
@@ -40,12 +40,12 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection for a call.
-pub(super) enum Way {
+pub(super) enum Carrier {
     Own(Box<Link>),
     Shared(Shared),
 }
 
-impl Way {
+impl Carrier {
     /// Whether it has carried an answer: one that breaks then may merely have been closed while nobody used it.
     pub(super) fn is_used(&self) -> bool {
         match self {
@@ -90,7 +90,8 @@ pub(super) struct Pool {
 struct Kept {
     // The last one in is the first one out, so that those that are too many grow old.
     idle: Vec<Idle>,
-    shared: Option<Shared>,
+    // And the round in which a call last asked for it.
+    shared: Option<(Shared, u32)>,
     round: u32,
     // Somebody looks through them.
     is_swept: bool,
@@ -115,29 +116,39 @@ impl Pool {
     }
 
     /// A connection that is there. It may turn out closed.
-    pub(super) fn take(&self) -> Option<Way> {
+    pub(super) fn take(&self) -> Option<Carrier> {
         let mut kept = lock(&self.kept);
-        if let Some(shared) = &kept.shared {
-            return Some(Way::Shared(shared.clone()));
+        let round = kept.round;
+        if let Some((shared, asked)) = &mut kept.shared {
+            *asked = round;
+            return Some(Carrier::Shared(shared.clone()));
         }
-        kept.idle.pop().map(|idle| Way::Own(idle.link))
+        kept.idle.pop().map(|idle| Carrier::Own(idle.link))
+    }
+
+    /// A new one, or where none can be had, one that has come back meanwhile.
+    pub(super) async fn open(self: &Arc<Self>) -> Result<Carrier, SendError> {
+        match self.connect().await {
+            Err(error) => self.take().ok_or(error),
+            connected => connected,
+        }
     }
 
     /// A new one.
-    pub(super) async fn connect(&self) -> Result<Way, SendError> {
+    pub(super) async fn connect(self: &Arc<Self>) -> Result<Carrier, SendError> {
         // Only here: it is a large thing to copy.
         let connector = self.connector.clone();
         let connected = connector.oneshot(self.target.address().clone()).await;
         let io = connected.map_err(SendError::connect)?;
         Ok(if io.connected().is_negotiated_h2() {
-            Way::Shared(self.share(io).await?)
+            Carrier::Shared(self.share(io).await?)
         } else {
-            Way::Own(Link::open(io).await?)
+            Carrier::Own(Link::open(io).await?)
         })
     }
 
     /// Speaks HTTP/2 over a connection from now on, unless another call was faster.
-    pub(super) async fn share<T>(&self, io: T) -> hyper::Result<Shared>
+    pub(super) async fn share<T>(self: &Arc<Self>, io: T) -> hyper::Result<Shared>
     where
         T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -153,11 +164,12 @@ impl Pool {
         };
         let mut kept = lock(&self.kept);
         let first = kept.shared.as_ref();
-        if let Some(first) = first.filter(|first| !first.is_closed()) {
+        if let Some((first, _)) = first.filter(|(first, _)| !first.is_closed()) {
             return Ok(first.clone());
         }
-        let closed = kept.shared.replace(shared.clone());
-        drop(kept);
+        let round = kept.round;
+        let closed = kept.shared.replace((shared.clone(), round));
+        self.let_go(kept);
         drop(closed);
         tokio::spawn(connection);
         Ok(shared)
@@ -166,8 +178,9 @@ impl Pool {
     /// Gives this connection of HTTP/2 to no other call.
     pub(super) fn forget(&self, broken: &Shared) {
         let mut kept = lock(&self.kept);
-        let is_it = |kept: &mut Shared| Arc::ptr_eq(&kept.used, &broken.used);
-        let closed = kept.shared.take_if(is_it);
+        let closed = kept
+            .shared
+            .take_if(|(kept, _)| Arc::ptr_eq(&kept.used, &broken.used));
         drop(kept);
         drop(closed);
     }
@@ -184,6 +197,11 @@ impl Pool {
         }
         let since = kept.round;
         kept.idle.push(Idle { link, since });
+        self.let_go(kept);
+    }
+
+    /// Lets go of the lock, and sees to it that what is kept is looked through.
+    fn let_go(self: &Arc<Self>, mut kept: MutexGuard<'_, Kept>) {
         let is_swept = mem::replace(&mut kept.is_swept, true);
         drop(kept);
         if !is_swept {
@@ -195,20 +213,25 @@ impl Pool {
         }
     }
 
-    /// Drops those that are too old, or closed.
+    /// Drops those that are too old, or closed. Calls do not wait for that: they find fewer connections meanwhile.
     fn sweep(&self) {
         let mut kept = lock(&self.kept);
         kept.round = kept.round.wrapping_add(1);
         let round = kept.round;
-        let gone =
-            |idle: &mut Idle| round.wrapping_sub(idle.since) > ROUNDS || idle.link.is_closed();
-        let (closed, open): (Vec<_>, Vec<_>) = mem::take(&mut kept.idle)
-            .into_iter()
-            .map(|mut idle| (gone(&mut idle), idle))
-            .partition(|(gone, _)| *gone);
-        kept.idle = open.into_iter().map(|(_, idle)| idle).collect();
+        let is_old = |since: u32| round.wrapping_sub(since) > ROUNDS;
+        let shared = kept
+            .shared
+            .take_if(|(shared, asked)| is_old(*asked) || shared.is_closed());
+        let mut idle = mem::take(&mut kept.idle);
         drop(kept);
-        drop(closed);
+        drop(shared);
+        idle.retain_mut(|idle| !is_old(idle.since) && !idle.link.is_closed());
+        let mut kept = lock(&self.kept);
+        // Those that came meanwhile are the younger ones.
+        let mut too_many = mem::replace(&mut kept.idle, idle);
+        let room = MAX_IDLE.saturating_sub(kept.idle.len()).min(too_many.len());
+        kept.idle.extend(too_many.drain(..room));
+        drop(kept);
     }
 }
 
