@@ -7,7 +7,7 @@ use std::{
 
 /// The identity of a request: its tenant, and a keyed hash of all else that decides its answer.
 ///
-/// The hash covers the feature, authority, path and query, the headers `anthropic-version`, `anthropic-beta`,
+/// The hash covers the feature, the host (of the address, or else of the header `host`), path and query, the headers `anthropic-version`, `anthropic-beta`,
 /// `anthropic-user-profile-id` and `anthropic-workspace-id`, and the body without white space between tokens and without
 /// its top-level `stream`. The order of keys and the spelling of values are kept: two spellings of one request may have
 /// two keys, two requests never have one.
@@ -103,7 +103,13 @@ mod of_request {
         }
         let mut hash = Hash::new();
         hash.part(call.feature().as_str().as_bytes());
-        hash.part(uri.authority().map_or("", |host| host.as_str()).as_bytes());
+        // Of a request that names no host in its address, the one in its headers (RFC 9110, 7.1).
+        let named = || headers.clone().find(|(name, _)| *name == b"host");
+        let host = match uri.authority() {
+            Some(host) => host.as_str().as_bytes(),
+            None => named().map_or(b"".as_slice(), |(_, host)| host),
+        };
+        hash.part(host);
         hash.part(uri.path().as_bytes());
         hash.part(uri.query().unwrap_or_default().as_bytes());
         for name in HEADERS {
@@ -150,7 +156,7 @@ mod of_request {
         use super::*;
         use crate::call::{Feature, Tenant};
         use bytes::Bytes;
-        use http::{HeaderValue, Request};
+        use http::{HeaderValue, Request, header::HOST};
 
         fn request() -> Request<ReplayBody> {
             Request::post("https://api.anthropic.com/v1/messages?beta=true")
@@ -234,6 +240,20 @@ mod of_request {
             keys.sort();
             keys.dedup();
             assert_eq!(keys.len(), 9);
+        }
+
+        #[test]
+        fn a_request_that_names_no_host_in_its_address_is_for_the_one_in_its_headers() {
+            let to = |host: Option<&'static str>| {
+                let mut request = request();
+                *request.uri_mut() = Uri::from_static("/v1/messages?beta=true");
+                let host = host.map(HeaderValue::from_static);
+                request.headers_mut().extend(host.map(|host| (HOST, host)));
+                key(&call(), &request).unwrap()
+            };
+            assert_eq!(to(Some("a")), to(Some("a")));
+            assert_ne!(to(Some("a")), to(Some("b")));
+            assert_ne!(to(Some("a")), to(None));
         }
 
         #[test]
