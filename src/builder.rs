@@ -272,8 +272,8 @@ impl ResilienceBuilder {
         let mut stack = Resilience {
             replay,
             degrade,
-            fallback,
-            backoff,
+            fallback: fallback.in_stack(),
+            backoff: backoff.in_stack(),
             bulkhead: bulkhead.with_pinned_models(models.iter().cloned()),
             breaker: breaker.with_pinned_models(models).with_timeouts(timeouts),
             commit: commit.with_timeouts(timeouts),

@@ -2,7 +2,9 @@
 //!
 //! Several layers keep the request that passes them, and mostly it is the same one. The first to keep it notes on its
 //! [`Call`] where the copy is, and the next one takes that instead of a copy of its own, if the request is still the same:
-//! between the two there may be a layer of the application that has changed it.
+//! between the two there may be a layer of the application that has changed it, unless both belong to one [`Resilience`].
+//!
+//! [`Resilience`]: crate::Resilience
 
 mod headers;
 
@@ -21,6 +23,16 @@ use std::{
 pub(crate) struct KeptRequest<B> {
     original: Arc<Original<B>>,
     attached: Attached,
+}
+
+/// What a request passes between two who keep it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Between {
+    /// Anything, which may change it.
+    #[default]
+    Unknown,
+    /// Layers of one stack, which change nothing of it but its call.
+    Stack,
 }
 
 /// The extensions of a request.
@@ -84,8 +96,8 @@ impl<B> KeptRequest<B> {
 
 impl<B: Clone + 'static> KeptRequest<B> {
     /// Keeps the request as it is now.
-    pub(crate) fn of(request: &mut Request<B>) -> Self {
-        let original = Original::of(request);
+    pub(crate) fn of(request: &mut Request<B>, between: Between) -> Self {
+        let original = Original::behind(request, between);
         let extensions = request.extensions();
         let attached = match extensions.get::<Call>() {
             Some(call) if extensions.len() == 1 => Attached::Call(call.clone()),
@@ -153,7 +165,11 @@ impl<B: Clone> Original<B> {
 impl<B: Clone + 'static> Original<B> {
     /// The copy that somebody keeps, or a new one.
     pub(crate) fn of(request: &mut Request<B>) -> Arc<Self> {
-        Self::shared(request).unwrap_or_else(|| Self::new(request))
+        Self::behind(request, Between::Unknown)
+    }
+
+    fn behind(request: &mut Request<B>, between: Between) -> Arc<Self> {
+        Self::shared(request, between).unwrap_or_else(|| Self::new(request))
     }
 
     /// Copies a request, and notes it on its call.
@@ -168,10 +184,11 @@ impl<B: Clone + 'static> Original<B> {
     }
 
     /// The copy that somebody further out keeps, if the request has not changed since.
-    fn shared(request: &Request<B>) -> Option<Arc<Self>> {
+    fn shared(request: &Request<B>, between: Between) -> Option<Arc<Self>> {
         let kept = request.extensions().get::<Call>()?.kept_by()?;
         let same = (request as &dyn Any).downcast_ref::<Request<ReplayBody>>()?;
-        let mut kept = Some(kept).filter(|kept| kept.is(same));
+        let is_same = between == Between::Stack || kept.is(same);
+        let mut kept = is_same.then_some(kept);
         // Of the same type: moved, not counted once more.
         let kept: &mut Option<Arc<Self>> = (&mut kept as &mut dyn Any).downcast_mut()?;
         kept.take()
@@ -222,7 +239,7 @@ mod tests {
             if theirs {
                 request.extensions_mut().insert(Theirs);
             }
-            let kept = KeptRequest::of(&mut request);
+            let kept = KeptRequest::of(&mut request, Between::Unknown);
             assert_eq!(
                 matches!(kept.attached, Attached::Call(_)),
                 !theirs,
@@ -248,11 +265,14 @@ mod tests {
             .body(ReplayBody::from("{}"))
             .unwrap();
         request.extensions_mut().insert(Call::new(Some("m".into())));
-        (KeptRequest::of(&mut request), request)
+        (KeptRequest::of(&mut request, Between::Unknown), request)
     }
 
     fn is_shared(kept: &KeptRequest<ReplayBody>, request: &mut Request<ReplayBody>) -> bool {
-        Arc::ptr_eq(&kept.original, &KeptRequest::of(request).original)
+        Arc::ptr_eq(
+            &kept.original,
+            &KeptRequest::of(request, Between::Unknown).original,
+        )
     }
 
     #[test]
@@ -261,6 +281,20 @@ mod tests {
         assert!(is_shared(&kept, &mut request));
         request.extensions_mut().insert(Theirs);
         assert!(is_shared(&kept, &mut request));
+    }
+
+    #[test]
+    fn within_one_stack_the_copy_is_taken_without_a_look_and_only_where_there_is_one() {
+        let (kept, mut request) = kept();
+        // What no layer of a stack does.
+        request.headers_mut().clear();
+        let in_stack = KeptRequest::of(&mut request, Between::Stack);
+        assert!(Arc::ptr_eq(&kept.original, &in_stack.original));
+        let original = Arc::downgrade(&kept.original);
+        drop((kept, in_stack));
+        assert!(original.upgrade().is_none());
+        let again = KeptRequest::of(&mut request, Between::Stack).again(|_| {});
+        assert!(again.headers().is_empty(), "a copy of its own");
     }
 
     #[test]
@@ -289,7 +323,7 @@ mod tests {
         for (n, change) in changes.into_iter().enumerate() {
             let (kept, mut request) = kept();
             change(&mut request);
-            let own = KeptRequest::of(&mut request);
+            let own = KeptRequest::of(&mut request, Between::Unknown);
             assert!(!Arc::ptr_eq(&kept.original, &own.original), "change {n}");
             let again = own.again(|_| {});
             assert_eq!(again.headers(), request.headers());

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     error::BuildError,
     event::{Observe, Observers},
+    kept::Between,
     rng::SharedRng,
     spare::Spare,
 };
@@ -25,6 +26,7 @@ pub struct JitterBackoffLayer {
     accounts: Option<Arc<Accounts>>,
     rng: SharedRng,
     observers: Observers,
+    between: Between,
     off: bool,
 }
 
@@ -36,6 +38,7 @@ pub(super) struct Shared<S> {
     pub(super) accounts: Option<Arc<Accounts>>,
     pub(super) rng: SharedRng,
     pub(super) observers: Observers,
+    pub(super) between: Between,
 }
 
 impl Default for JitterBackoffLayer {
@@ -45,6 +48,7 @@ impl Default for JitterBackoffLayer {
             accounts: Some(Arc::new(Accounts::new(RetryBudget::new()))),
             rng: SharedRng::from_os(),
             observers: Observers::default(),
+            between: Between::default(),
             off: false,
         }
     }
@@ -63,6 +67,14 @@ impl JitterBackoffLayer {
             *new = Arc::clone(kept);
         }
         self
+    }
+
+    /// As a layer of a stack, where nothing stands between.
+    pub(crate) fn in_stack(self) -> Self {
+        Self {
+            between: Between::Stack,
+            ..self
+        }
     }
 
     /// Passes every call through.
@@ -166,6 +178,7 @@ impl<S: Clone> Layer<S> for JitterBackoffLayer {
                 accounts: self.accounts.clone(),
                 rng: self.rng.clone(),
                 observers: self.observers.clone(),
+                between: self.between,
             })
         });
         JitterBackoff::new(inner, shared)

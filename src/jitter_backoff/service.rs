@@ -50,7 +50,7 @@ where
         if progress.attempts_left() == 0 {
             return JitterBackoffFuture::once(self.inner.call(request));
         }
-        let kept = KeptRequest::of(&mut request);
+        let kept = KeptRequest::of(&mut request, shared.between);
         let session = Session::new(kept, progress, Arc::clone(shared));
         JitterBackoffFuture::many(self.inner.call(request), session)
     }

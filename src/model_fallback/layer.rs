@@ -8,6 +8,7 @@ use crate::{
     call::Feature,
     error::BuildError,
     event::{Observe, Observers},
+    kept::Between,
     spare::Spare,
 };
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub struct ModelFallbackLayer {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {
+    pub(super) between: Between,
     pub(super) chains: Chains,
     pub(super) observers: Observers,
 }
@@ -95,6 +97,11 @@ impl ModelFallbackLayer {
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observe>) -> Self {
         self.change(|settings| settings.observers.push(observer))
+    }
+
+    /// As a layer of a stack, where nothing stands between.
+    pub(crate) fn in_stack(self) -> Self {
+        self.change(|settings| settings.between = Between::Stack)
     }
 
     /// Every model of every chain: what other layers keep for a model outlives a flood of invented names.

@@ -54,7 +54,7 @@ where
         let Some(route) = route.filter(|route| route.models_left() > 0) else {
             return ModelFallbackFuture::once(self.inner.call(request));
         };
-        let kept = KeptRequest::of(&mut request);
+        let kept = KeptRequest::of(&mut request, self.shared.settings.between);
         let hops = Hops::new(kept, route, Arc::clone(&self.shared));
         ModelFallbackFuture::many(self.inner.call(request), hops)
     }
