@@ -97,7 +97,7 @@ impl<B> KeptRequest<B> {
 impl<B: Clone + 'static> KeptRequest<B> {
     /// Keeps the request as it is now.
     pub(crate) fn of(request: &mut Request<B>, between: Between) -> Self {
-        let original = Original::behind(request, between);
+        let original = Original::of(request, between);
         let extensions = request.extensions();
         let attached = match extensions.get::<Call>() {
             Some(call) if extensions.len() == 1 => Attached::Call(call.clone()),
@@ -164,11 +164,7 @@ impl<B: Clone> Original<B> {
 
 impl<B: Clone + 'static> Original<B> {
     /// The copy that somebody keeps, or a new one.
-    pub(crate) fn of(request: &mut Request<B>) -> Arc<Self> {
-        Self::behind(request, Between::Unknown)
-    }
-
-    fn behind(request: &mut Request<B>, between: Between) -> Arc<Self> {
+    pub(crate) fn of(request: &mut Request<B>, between: Between) -> Arc<Self> {
         Self::shared(request, between).unwrap_or_else(|| Self::new(request))
     }
 

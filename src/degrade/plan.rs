@@ -11,7 +11,7 @@ use crate::{
     call::{Call, Deadline, Feature},
     classify::Verdict,
     claude::headers,
-    kept::Original,
+    kept::{Between, Original},
 };
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::ACCEPT};
@@ -58,7 +58,7 @@ impl Plan {
         };
         if plan.call.is_some() && plan.settings.cache.is_some() && plan.policy().cached() {
             let request = (request as &mut dyn Any).downcast_mut();
-            plan.original = request.map(Original::of);
+            plan.original = request.map(|request| Original::of(request, Between::Unknown));
         }
         plan
     }

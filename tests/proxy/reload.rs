@@ -48,19 +48,22 @@ async fn other_settings_hold_from_the_next_call_and_circuits_and_counters_surviv
 #[tokio::test]
 async fn what_one_upstream_answered_does_not_stand_in_for_another() {
     let house = House::well("").await;
-    let (own, url) = (house.ask(&call(SONNET)).await, house.claude.url());
+    let (own, url) = (house.ask(&call("claude-alone")).await, house.claude.url());
     bytes_of(own).await;
-    let down = FakeClaude::builder().on(SONNET, Reply::overloaded());
+    let down = FakeClaude::builder().on("claude-alone", Reply::overloaded());
     let down = down.start().await.unwrap();
     let mut outcomes = Vec::new();
     for url in [down.url(), url.replace("127.0.0.1", "localhost")] {
         house.proxy.reload(config("", &url)).unwrap();
-        house.claude.set(SONNET, Reply::overloaded()).unwrap();
-        let response = house.ask(&call(SONNET)).await;
+        house
+            .claude
+            .set("claude-alone", Reply::overloaded())
+            .unwrap();
+        let response = house.ask(&call("claude-alone")).await;
         outcomes.push(response.headers()["tower-claude-outcome"].clone());
     }
     house.proxy.reload(config("", &url)).unwrap();
-    let response = house.ask(&call(SONNET)).await;
+    let response = house.ask(&call("claude-alone")).await;
     outcomes.push(response.headers()["tower-claude-outcome"].clone());
     assert_eq!(outcomes, ["canned", "canned", "cached"]);
 }

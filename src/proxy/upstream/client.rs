@@ -15,7 +15,7 @@ use super::{
 use crate::{
     body::ReplayBody,
     classify::TransportKind,
-    kept::Original,
+    kept::{Between, Original},
     proxy::{forward, limits::Ticket, shutdown::Stop},
 };
 use futures_util::FutureExt;
@@ -99,7 +99,8 @@ impl Service<Request<ReplayBody>> for Upstream {
     }
 
     fn call(&mut self, mut request: Request<ReplayBody>) -> Sending {
-        let original = Original::of(&mut request);
+        // Of a call in the stack its layers have one.
+        let original = Original::of(&mut request, Between::Stack);
         let request = request.map(|body| Outgoing::Held { body });
         self.send(request, Some(original), Ticket::current())
     }
