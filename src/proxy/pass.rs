@@ -13,6 +13,7 @@ use super::{
 use crate::{
     body::ReplayBody,
     error::BoxError,
+    kept::Between,
     sync::{Mutex, lock},
 };
 use bytes::Bytes;
@@ -32,7 +33,6 @@ use tokio::{
     runtime::Handle,
     time::{Instant, Sleep, sleep_until},
 };
-use tower_service::Service;
 
 /// The body of a request that passes through.
 pub(super) struct Streamed<B> {
@@ -43,7 +43,7 @@ pub(super) struct Streamed<B> {
 
 /// Sends a request on and hands the answer back as it comes.
 pub(super) async fn pass<B>(
-    mut upstream: Upstream,
+    upstream: Upstream,
     head: request::Parts,
     Streamed { body, waits }: Streamed<B>,
     patience: Duration,
@@ -54,7 +54,9 @@ where
 {
     let progress = Progress::now();
     let sending = if body.is_end_stream() {
-        upstream.call(Request::from_parts(head, ReplayBody::default()))
+        // Whoever embeds the proxy may have a stack of its own, which kept another request under the same call.
+        let request = Request::from_parts(head, ReplayBody::default());
+        upstream.send_held(request, Between::Unknown)
     } else {
         let body = Watched {
             inner: Some(Box::pin(ReadBody::streamed(body))),

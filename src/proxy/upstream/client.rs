@@ -63,6 +63,17 @@ impl Upstream {
         self.send(request, None, None)
     }
 
+    /// Sends a request whose body is at hand, and keeps it for a second time.
+    pub(in crate::proxy) fn send_held(
+        &self,
+        mut request: Request<ReplayBody>,
+        between: Between,
+    ) -> Sending {
+        let original = Original::of(&mut request, between);
+        let request = request.map(|body| Outgoing::Held { body });
+        self.send(request, Some(original), Ticket::current())
+    }
+
     fn send(
         &self,
         request: Request<Outgoing>,
@@ -88,7 +99,7 @@ impl Upstream {
     }
 }
 
-/// For the stack, and for whatever else has its body at hand.
+/// For the stack, whose innermost layer it serves: the request is what its layers have kept.
 impl Service<Request<ReplayBody>> for Upstream {
     type Response = Response<UpstreamBody>;
     type Error = SendError;
@@ -98,11 +109,8 @@ impl Service<Request<ReplayBody>> for Upstream {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<ReplayBody>) -> Sending {
-        // Of a call in the stack its layers have one.
-        let original = Original::of(&mut request, Between::Stack);
-        let request = request.map(|body| Outgoing::Held { body });
-        self.send(request, Some(original), Ticket::current())
+    fn call(&mut self, request: Request<ReplayBody>) -> Sending {
+        self.send_held(request, Between::Stack)
     }
 }
 

@@ -15,8 +15,14 @@ use std::{
     io,
     pin::pin,
     sync::{Arc, Mutex},
+    time::Duration,
 };
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{
+    io::duplex,
+    net::TcpStream,
+    sync::watch,
+    time::{resume, sleep},
+};
 use tower_service::Service;
 
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -89,6 +95,33 @@ async fn what_was_agreed_on_is_spoken() {
         assert_eq!(body_of(sending.await.unwrap()).await, "streamed");
     }
     assert_eq!(stand.connections(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_no_call_asks_for_grows_old_and_answers_under_way_go_on() {
+    let (_end, stand) = stand(0).await;
+    let upstream = stand.upstream();
+    // No socket: the clock leaps whenever nothing but a timer is left to wait for, and pings would be late.
+    let (near, far) = duplex(64 * 1024);
+    let server = http2::Builder::new(TokioExecutor::new());
+    let serving = tokio::spawn(server.serve_connection(TokioIo::new(far), service_fn(echo)));
+    upstream.pool().share(TokioIo::new(near)).await.unwrap();
+    let (feed, sending) = stream(&upstream);
+    feed.send("first ").await.unwrap();
+    let sending = tokio::spawn(sending);
+    for _ in 0..3 {
+        sleep(Duration::from_secs(89)).await;
+        assert_eq!(ask(&upstream).await.unwrap(), "asked", "kept");
+    }
+    sleep(Duration::from_secs(121)).await;
+    resume();
+    assert_eq!(ask(&upstream).await.unwrap(), "ok", "over another");
+    assert!(!serving.is_finished(), "it has a call");
+    feed.send("last").await.unwrap();
+    drop(feed);
+    let answer = sending.await.unwrap().unwrap();
+    assert_eq!(body_of(answer).await, "first last");
+    serving.await.unwrap().unwrap();
 }
 
 #[derive(Clone, Default)]

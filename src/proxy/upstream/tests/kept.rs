@@ -201,6 +201,19 @@ async fn those_that_upstream_has_closed_are_let_go_of_within_half_a_minute() {
 }
 
 #[tokio::test]
+async fn where_no_connection_can_be_had_one_that_came_back_meanwhile_is_taken() {
+    let stand = Stand::answering(OK).await;
+    let upstream = stand.upstream();
+    let first = post(&upstream, "asked").await.unwrap();
+    // Finds none, and has yet to ask for one.
+    let second = post(&upstream, "asked");
+    text(first).await.unwrap();
+    stand.refuse().await;
+    assert_eq!(text(second.await.unwrap()).await.unwrap(), "ok");
+    assert_eq!((stand.connections(), stand.requests()), (1, 2));
+}
+
+#[tokio::test]
 async fn with_the_client_go_those_that_are_kept() {
     let stand = Stand::answering(OK).await;
     let upstream = stand.upstream();

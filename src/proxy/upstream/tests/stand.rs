@@ -30,7 +30,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    task::yield_now,
+    task::{AbortHandle, yield_now},
 };
 use tower_service::Service;
 
@@ -55,6 +55,7 @@ pub(super) struct Seen {
 pub(super) struct Stand {
     address: SocketAddr,
     seen: Arc<Seen>,
+    accepting: AbortHandle,
 }
 
 impl Stand {
@@ -67,7 +68,7 @@ impl Stand {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
         let counted = Arc::clone(&seen);
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
@@ -82,7 +83,11 @@ impl Stand {
                 tokio::spawn(script(conn, n));
             }
         });
-        Self { address, seen }
+        Self {
+            address,
+            seen,
+            accepting: accepting.abort_handle(),
+        }
     }
 
     /// Answers each request with these bytes.
@@ -93,6 +98,12 @@ impl Stand {
             }
         })
         .await
+    }
+
+    /// Takes no more connections; those that there are go on.
+    pub(super) async fn refuse(&self) {
+        self.accepting.abort();
+        until(|| self.accepting.is_finished()).await;
     }
 
     pub(super) fn address(&self) -> SocketAddr {
