@@ -65,14 +65,14 @@ pub(super) fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
 
 /// The whole number that is written so.
 pub(super) fn number(raw: &[u8]) -> Option<u64> {
-    let digits = str::from_utf8(raw).ok()?;
-    // JSON knows no leading zeros, and `parse` would take a sign.
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    if plain && (digits == "0" || !digits.starts_with('0')) {
-        digits.parse().ok()
-    } else {
-        None
+    // JSON knows no leading zeros.
+    if matches!(raw, [] | [b'0', _, ..]) {
+        return None;
     }
+    raw.iter().try_fold(0_u64, |number, &byte| {
+        let digit = char::from(byte).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
 }
 
 impl fmt::Debug for Held {

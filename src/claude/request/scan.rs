@@ -155,7 +155,7 @@ impl RequestScan {
     fn token(&mut self, rest: &[u8]) -> usize {
         let space = rest
             .iter()
-            .take_while(|byte| b" \t\r\n".contains(byte))
+            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
             .count();
         let Some(&byte) = rest.get(space) else {
             return space;
@@ -312,7 +312,7 @@ impl RequestScan {
     }
 
     fn scalar(&mut self, rest: &[u8]) -> usize {
-        let part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+        let part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         let used = rest.iter().take_while(part).count();
         let part = rest.get(..used).unwrap_or_default();
         if used == rest.len() {
