@@ -4,6 +4,7 @@ use crate::{
     body::{GuardedBody, ReplayBody},
     builder::Code,
     bulkhead::{Bulkhead, BulkheadLayer, Bulkheads, Permit},
+    call::Wishes,
     circuit_breaker::{AttemptGuard, CircuitBreaker, CircuitBreakerLayer, CircuitHandle},
     commit::{Commit, CommitBody, CommitLayer},
     degrade::{Degrade, DegradeBody, DegradeLayer},
@@ -102,7 +103,7 @@ impl<S> Resilient<S> {
     }
 
     /// Calls at once: the stack is always ready, and waits for its client within an attempt.
-    pub(crate) fn begin<B, RB>(self, request: Request<B>) -> ResilientFuture<S, B>
+    pub(crate) fn begin<B, RB>(self, request: Request<B>, wishes: Wishes) -> ResilientFuture<S, B>
     where
         S: Service<Request<ReplayBody>, Response = Response<RB>> + Clone,
         S::Error: Into<BoxError>,
@@ -112,7 +113,7 @@ impl<S> Resilient<S> {
         RB::Error: Into<BoxError>,
     {
         ResilientFuture {
-            inner: self.inner.into_call(request),
+            inner: self.inner.into_call(request, wishes),
         }
     }
 
@@ -297,7 +298,7 @@ where
             let Some((service, request)) = ready else {
                 return Poll::Pending;
             };
-            let future = service.begin(request);
+            let future = service.begin(request, Wishes::default());
             state.set(State::Calling { future });
         }
     }

@@ -13,4 +13,5 @@ mod set;
 pub use carried::Call;
 pub(crate) use carried::Facts;
 pub use served::{Outcome, Served};
+pub(crate) use set::Wishes;
 pub use set::{Deadline, Feature, Tenant};

@@ -161,6 +161,15 @@ impl Tenant {
     }
 }
 
+/// What the sender of a call says of it beside its request: as an extension would, without a map being made for it.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    /// Stands in place of the one in the extensions.
+    pub(crate) feature: Option<Feature>,
+    /// For how long it waits for the answer: shortens the deadline, and never lengthens it.
+    pub(crate) patience: Option<Duration>,
+}
+
 impl fmt::Debug for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tenant({:08x})", self.0 >> 96)

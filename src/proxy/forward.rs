@@ -11,7 +11,7 @@
 
 use super::upstream::Target;
 use crate::{
-    call::{Deadline, Feature},
+    call::{Feature, Wishes},
     claude::headers,
     config::Config,
 };
@@ -21,7 +21,6 @@ use http::{
     request, response,
 };
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// What the way back, and a clock that is not ours, may take of it.
 const WAY_BACK: Duration = Duration::from_secs(2);
@@ -80,28 +79,15 @@ pub(super) fn from_upstream(head: &mut response::Parts) {
     drop_hop_by_hop(&mut head.headers);
 }
 
-/// Takes from the head what it says of its call, for the stack, which drops our own headers.
+/// What the headers say of their call, for the stack, which drops our own.
 ///
-/// What whoever embeds the proxy has set stands, but for what the caller says: another feature, a shorter deadline. What
-/// nobody says the stack knows by itself.
-pub(super) fn open_call(head: &mut request::Parts, config: &Config) {
-    let said = Said::by(&head.headers);
-    if let Some(named) = said.feature(config) {
-        head.extensions.insert(named);
-    }
-    let Some(patience) = said.patience() else {
-        return;
-    };
-    let feature = head.extensions.get();
-    let feature = feature.map_or(Feature::DEFAULT, Feature::as_str);
-    let deadline = if let Some(set) = head.extensions.get::<Deadline>() {
-        set.left(Instant::now())
-    } else {
-        let own = config.features.of(feature).deadline;
-        own.unwrap_or(config.deadline)
-    };
-    if patience < deadline {
-        head.extensions.insert(Deadline::after(patience));
+/// What whoever embeds the proxy has set stands, but for this: another feature, a shorter deadline. What nobody says the
+/// stack knows by itself.
+pub(super) fn wishes(map: &HeaderMap, config: &Config) -> Wishes {
+    let said = Said::by(map);
+    Wishes {
+        feature: said.feature(config),
+        patience: said.patience(),
     }
 }
 
@@ -262,24 +248,13 @@ mod tests {
     fn the_feature_is_what_the_header_says() {
         let config = Config::default();
         let of = |headers: &[(&'static str, &'static str)]| {
-            let mut head = request(headers);
-            open_call(&mut head, &config);
-            let feature = head.extensions.remove::<Feature>().unwrap_or_default();
-            feature.as_str().to_owned()
+            let feature = wishes(&request(headers).headers, &config).feature;
+            feature.map(|feature| feature.as_str().to_owned())
         };
-        assert_eq!(of(&[]), "default");
-        assert_eq!(of(&[("tower-claude-feature", " chat ")]), "chat");
-        assert_eq!(of(&[("tower-claude-feature", "chta")]), "chta");
-        assert_eq!(of(&[("tower-claude-feature", "")]), "default");
-
-        for (headers, feature) in [
-            (&[][..], "set"),
-            (&[("tower-claude-feature", "chat")], "chat"),
-        ] {
-            let mut head = request(headers);
-            head.extensions.insert(Feature::new("set"));
-            open_call(&mut head, &config);
-            assert_eq!(head.extensions.get(), Some(&Feature::new(feature)));
+        assert_eq!(of(&[]), None);
+        for (said, feature) in [(" chat ", "chat"), ("chta", "chta"), ("", "default")] {
+            let of = of(&[("tower-claude-feature", said)]);
+            assert_eq!(of.as_deref(), Some(feature));
         }
     }
 
@@ -301,33 +276,19 @@ mod tests {
         assert_eq!(of("NOT_GIVEN", "None"), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_timeout_of_an_sdk_shortens_the_deadline_and_never_lengthens_it() {
+    #[test]
+    fn the_timeout_of_an_sdk_leaves_time_for_the_way_back() {
         let config = Config::default();
-        let left = |timeout: &'static str, feature: &'static str| {
-            let mut head = request(&[
-                ("x-stainless-timeout", timeout),
-                ("tower-claude-feature", feature),
-            ]);
-            open_call(&mut head, &config);
-            assert_eq!(head.headers["x-stainless-timeout"], timeout);
-            let deadline = head.extensions.get::<Deadline>();
-            deadline.map(|deadline| deadline.left(Instant::now()).as_millis())
+        let patience = |timeout: &'static str| {
+            let head = request(&[("x-stainless-timeout", timeout)]);
+            let patience = wishes(&head.headers, &config).patience;
+            patience.map(|patience| patience.as_millis())
         };
-        assert_eq!(left("60", "chat"), Some(58_000));
-        assert_eq!(left("3.5", "chat"), Some(1_750));
-        assert_eq!(left("1", "chat"), Some(500));
-        assert_eq!(left("600", "chat"), Some(598_000));
-        assert_eq!(left("700", "chat"), None, "the deadline is 10 min");
-        assert_eq!(left("700", "background_jobs"), Some(698_000));
-        let mut head = request(&[("x-stainless-timeout", "60")]);
-        head.extensions
-            .insert(Deadline::after(Duration::from_secs(5)));
-        open_call(&mut head, &config);
-        let set: &Deadline = head.extensions.get().unwrap();
-        assert_eq!(set.left(Instant::now()).as_secs(), 5, "set by an embedder");
+        assert_eq!(patience("60"), Some(58_000));
+        assert_eq!(patience("3.5"), Some(1_750));
+        assert_eq!(patience("1"), Some(500));
         for nonsense in ["0", "-1", "soon", "inf", "NaN", "1e300", ""] {
-            assert_eq!(left(nonsense, "chat"), None, "{nonsense}");
+            assert_eq!(patience(nonsense), None, "{nonsense}");
         }
     }
 }

@@ -116,10 +116,10 @@ impl Running {
                 return Way::pass(passing, ticket);
             }
         };
-        forward::open_call(&mut head, &self.config);
+        let wishes = forward::wishes(&head.headers, &self.config);
         forward::to_stack(&mut head, target);
         let body = ReadBody::held(body, ticket.clone(), self.config.max_body);
         let request = Request::from_parts(head, body);
-        Way::stack(stack.clone().begin(request), ticket, kept)
+        Way::stack(stack.clone().begin(request, wishes), ticket, kept)
     }
 }

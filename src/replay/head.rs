@@ -2,7 +2,7 @@
 
 use super::layer::ReplayLayer;
 use crate::{
-    call::{Call, Deadline, Facts, Feature, Outcome, Served, Tenant},
+    call::{Call, Deadline, Facts, Feature, Outcome, Served, Tenant, Wishes},
     classify::{End, Ended, FailureKind, Verdict},
     claude::{
         headers::{self, X_SHOULD_RETRY},
@@ -48,7 +48,14 @@ const OTHER_APIS: [&str; 2] = ["/chat/completions", "/complete"];
 const COUNT_TOKENS: [&str; 2] = ["/count_tokens", "/count-tokens:rawPredict"];
 
 /// Takes from the head what is meant for this crate, and hides its secrets from `Debug`.
-pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer) -> Opening {
+///
+/// What the extensions say stands, but for what the sender wishes: another feature, a shorter deadline.
+pub(super) fn open(
+    head: &mut request::Parts,
+    wishes: Wishes,
+    now: Instant,
+    layer: &ReplayLayer,
+) -> Opening {
     headers::strip_ours(&mut head.headers);
     headers::mark_secrets(&mut head.headers);
     let sent = &mut head.extensions;
@@ -58,15 +65,17 @@ pub(super) fn open(head: &mut request::Parts, now: Instant, layer: &ReplayLayer)
     } else {
         (sent.remove(), sent.remove(), sent.remove())
     };
-    let feature: Feature = feature.unwrap_or_default();
-    let default = layer.deadline_of(&feature);
-    let in_default = || now.checked_add(default).map(Deadline::at);
+    let feature: Feature = wishes.feature.or(feature).unwrap_or_default();
+    let after = |time| now.checked_add(time).map(Deadline::at);
+    let deadline = deadline.unwrap_or_else(|| {
+        let default = layer.deadline_of(&feature);
+        after(default).unwrap_or_else(|| Deadline::after(default))
+    });
+    let patience = wishes.patience.and_then(after);
     let credential = || headers::credential(&head.headers).map(Tenant::new);
     Opening {
         feature,
-        deadline: deadline
-            .or_else(in_default)
-            .unwrap_or_else(|| Deadline::after(default)),
+        deadline: patience.map_or(deadline, |end| end.min(deadline)),
         encoded: headers::is_encoded(&head.headers),
         tenant: tenant.or_else(credential).unwrap_or_default(),
         address: Address::of(head.uri.path()),
@@ -203,6 +212,41 @@ mod tests {
         classify::Failure,
         claude::headers::{ATTEMPTS, MODEL, OUTCOME},
     };
+    use http::Request;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn wishes_name_another_feature_and_shorten_the_deadline_and_never_lengthen_it() {
+        let seconds = Duration::from_secs;
+        let layer = ReplayLayer::new().with_feature_deadline("jobs", seconds(1800));
+        let opened = |set: Option<u64>, feature: Option<&str>, patience: Option<Duration>| {
+            let (mut head, ()) = Request::new(()).into_parts();
+            if let Some(set) = set {
+                head.extensions.insert(Deadline::after(seconds(set)));
+                head.extensions.insert(Feature::new("set"));
+            }
+            let wishes = Wishes {
+                feature: feature.map(Feature::new),
+                patience,
+            };
+            let opening = open(&mut head, wishes, Instant::now(), &layer);
+            assert!(head.extensions.is_empty());
+            let left = opening.deadline.left(Instant::now()).as_secs();
+            (opening.feature.as_str().to_owned(), left)
+        };
+        for (set, feature, patience, named, left) in [
+            (None, None, None, "default", 600),
+            (None, None, Some(58), "default", 58),
+            (None, None, Some(698), "default", 600),
+            (None, Some("jobs"), Some(698), "jobs", 698),
+            (Some(5), None, Some(58), "set", 5),
+            (Some(5), Some("chat"), Some(3), "chat", 3),
+            (Some(5), None, Some(u64::MAX), "set", 5),
+        ] {
+            let opened = opened(set, feature, patience.map(seconds));
+            assert_eq!(opened, (named.to_owned(), left));
+        }
+    }
 
     fn closed(call: &Call, status: u16, verdict: &Verdict) -> (HeaderMap, Served) {
         let mut answer = Response::builder().status(status).body(()).unwrap();

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     body::{ReplayBody, guarded::Watch},
+    call::Wishes,
     error::{BodyTooLarge, BoxError},
 };
 use bytes::Bytes;
@@ -30,7 +31,7 @@ impl<S> Replay<S> {
     }
 
     /// A service that is ready takes its only call.
-    pub(crate) fn into_call<B, RB>(self, request: Request<B>) -> ReplayFuture<S, B>
+    pub(crate) fn into_call<B, RB>(self, request: Request<B>, wishes: Wishes) -> ReplayFuture<S, B>
     where
         S: Service<Request<ReplayBody>, Response = Response<RB>>,
         B: Body,
@@ -39,7 +40,7 @@ impl<S> Replay<S> {
         let (mut parts, body) = request.into_parts();
         let limit = settings.limit;
         let now = Instant::now();
-        let opening = head::open(&mut parts, now, &settings);
+        let opening = head::open(&mut parts, wishes, now, &settings);
         let record = Record::new(settings.observers, opening.feature.clone(), now);
         let watch = Watch::new(record);
 
@@ -72,6 +73,6 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // The service that is ready goes into the future; its clone has yet to become so.
         let clone = self.clone();
-        mem::replace(self, clone).into_call(request)
+        mem::replace(self, clone).into_call(request, Wishes::default())
     }
 }
