@@ -5,7 +5,7 @@ use crate::{
     call::{Call, Deadline, Facts, Feature, Outcome, Served, Tenant, Wishes},
     classify::{End, Ended, FailureKind, Verdict},
     claude::{
-        headers::{self, X_SHOULD_RETRY},
+        headers::{self, Credential, X_SHOULD_RETRY},
         request::RequestFacts,
     },
 };
@@ -56,8 +56,6 @@ pub(super) fn open(
     now: Instant,
     layer: &ReplayLayer,
 ) -> Opening {
-    headers::strip_ours(&mut head.headers);
-    headers::mark_secrets(&mut head.headers);
     let sent = &mut head.extensions;
     // Most say nothing of their own.
     let (tenant, feature, deadline) = if sent.is_empty() {
@@ -72,12 +70,26 @@ pub(super) fn open(
         after(default).unwrap_or_else(|| Deadline::after(default))
     });
     let patience = wishes.patience.and_then(after);
-    let credential = || headers::credential(&head.headers).map(Tenant::new);
+
+    let opened = headers::open(&mut head.headers);
+    let (encoded, has_ours) = (opened.encoded, opened.has_ours);
+    let tenant = match (tenant, opened.credential) {
+        (Some(tenant), _) => tenant,
+        (None, Credential::None) => Tenant::default(),
+        (None, Credential::One(credential)) => Tenant::new(credential),
+        (None, Credential::Several) => {
+            let credential = headers::credential(&head.headers);
+            credential.map(Tenant::new).unwrap_or_default()
+        }
+    };
+    if has_ours {
+        headers::strip_ours(&mut head.headers);
+    }
     Opening {
         feature,
         deadline: patience.map_or(deadline, |end| end.min(deadline)),
-        encoded: headers::is_encoded(&head.headers),
-        tenant: tenant.or_else(credential).unwrap_or_default(),
+        encoded,
+        tenant,
         address: Address::of(head.uri.path()),
     }
 }

@@ -168,10 +168,14 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// True for any `content-encoding` but `identity` and the empty one.
 pub fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().any(|value| {
-        let coding = value.as_bytes().trim_ascii();
-        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
-    })
+    // Mostly not there, and a look at each name costs less than a search.
+    headers.keys().any(|name| *name == CONTENT_ENCODING)
+        && headers.get_all(CONTENT_ENCODING).iter().any(is_coding)
+}
+
+fn is_coding(value: &HeaderValue) -> bool {
+    let coding = value.as_bytes().trim_ascii();
+    !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
 }
 
 /// The media type of the body without its parameters.
@@ -204,6 +208,53 @@ pub fn credential(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
         .collect();
     // No header value holds a line feed.
     Some(Cow::Owned(all.join(&b'\n')))
+}
+
+/// What the headers of a request say to whoever opens its call. See [`open`].
+#[derive(Debug)]
+pub(crate) struct Opened<'a> {
+    /// As [`credential`] tells it.
+    pub(crate) credential: Credential<'a>,
+    /// As [`is_encoded`] tells it.
+    pub(crate) encoded: bool,
+    /// Whether there is anything for [`strip_ours`].
+    pub(crate) has_ours: bool,
+}
+
+/// How many of the headers of a credential have a value.
+#[derive(Debug)]
+pub(crate) enum Credential<'a> {
+    None,
+    /// The usual case: it is the credential.
+    One(&'a HeaderValue),
+    /// Their order matters, so that this is for [`credential`].
+    Several,
+}
+
+/// [Marks secrets](mark_secrets), and finds all else that a call is opened by: in one walk, for each is short.
+pub(crate) fn open(headers: &mut HeaderMap) -> Opened<'_> {
+    let mut opened = Opened {
+        credential: Credential::None,
+        encoded: false,
+        has_ours: false,
+    };
+    for (name, value) in headers.iter_mut() {
+        match name.as_str() {
+            "x-api-key" | "authorization" | "api-key" => {
+                value.set_sensitive(true);
+                if !value.is_empty() {
+                    opened.credential = match opened.credential {
+                        Credential::None => Credential::One(value),
+                        _ => Credential::Several,
+                    };
+                }
+            }
+            "proxy-authorization" | "cookie" => value.set_sensitive(true),
+            "content-encoding" => opened.encoded |= is_coding(value),
+            name => opened.has_ours |= name.starts_with(PREFIX),
+        }
+    }
+    opened
 }
 
 /// Mark the values of the [`SECRETS`] as sensitive, so that `Debug` prints none of them.

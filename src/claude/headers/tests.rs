@@ -201,6 +201,48 @@ fn the_tenant_is_told_by_all_credentials_that_are_there() {
     assert_eq!(of(&[]), None);
 }
 
+/// One walk finds what each function of its own finds.
+#[test]
+fn a_request_is_opened_as_by_one_function_after_another() {
+    let one = [
+        ("x-api-key", "k"),
+        ("authorization", "Bearer b"),
+        ("api-key", "f"),
+        ("x-api-key", ""),
+        ("proxy-authorization", "p"),
+        ("cookie", "c"),
+        ("content-encoding", "gzip"),
+        ("content-encoding", "identity"),
+        ("tower-claude-feature", "chat"),
+        ("accept", "a"),
+    ];
+    for first in one {
+        for second in one {
+            let mut headers = map(&[first]);
+            headers.append(second.0, HeaderValue::from_static(second.1));
+            let mut marked = headers.clone();
+            mark_secrets(&mut marked);
+            let mut stripped = headers.clone();
+            strip_ours(&mut stripped);
+
+            let credential = credential(&marked).map(Cow::into_owned);
+            let Opened {
+                credential: found,
+                encoded,
+                has_ours,
+            } = open(&mut headers);
+            match found {
+                Credential::None => assert_eq!(credential, None),
+                Credential::One(value) => assert_eq!(Some(value.as_bytes()), credential.as_deref()),
+                Credential::Several => assert!(credential.unwrap().contains(&b'\n')),
+            }
+            assert_eq!(encoded, is_encoded(&marked));
+            assert_eq!(has_ours, stripped.len() < marked.len());
+            assert_eq!(format!("{headers:?}"), format!("{marked:?}"));
+        }
+    }
+}
+
 #[test]
 fn marked_secrets_are_not_printed() {
     let mut headers = map(&[
