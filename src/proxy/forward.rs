@@ -55,12 +55,10 @@ pub(super) fn to_upstream(head: &mut request::Parts, target: &Target) {
 pub(super) fn to_stack(head: &mut request::Parts, target: &Target) {
     // Whatever the caller speaks: the client chooses its own.
     head.version = Version::HTTP_11;
-    drop_hop_by_hop(&mut head.headers);
+    drop_and_named(&mut head.headers, |name| {
+        is_hop_by_hop(name) || *name == EXPECT
+    });
     target.name_in(&mut head.headers);
-    // Mostly not there, and a look at each name costs less than a search.
-    if head.headers.keys().any(|name| *name == EXPECT) {
-        head.headers.remove(EXPECT);
-    }
 }
 
 /// Readies the head of an answer of upstream for the caller.
@@ -72,11 +70,15 @@ pub(super) fn to_caller(head: &mut response::Parts) {
 /// The same for the stack, which writes our own headers in place of any that are there.
 pub(super) fn from_upstream(head: &mut response::Parts) {
     head.version = Version::HTTP_11;
-    // Of a body in chunks it says nothing, whatever it says (RFC 9112, 6.3).
-    if head.headers.keys().any(|name| *name == TRANSFER_ENCODING) {
-        head.headers.remove(CONTENT_LENGTH);
+    let map = &mut head.headers;
+    // Mostly there is nothing to do, which one walk tells.
+    if map.keys().any(is_hop_by_hop) {
+        // Of a body in chunks it says nothing, whatever it says (RFC 9112, 6.3).
+        if map.contains_key(TRANSFER_ENCODING) {
+            map.remove(CONTENT_LENGTH);
+        }
+        drop_hop_by_hop(map);
     }
-    drop_hop_by_hop(&mut head.headers);
 }
 
 /// What the headers say of their call, for the stack, which drops our own.
@@ -136,15 +138,24 @@ impl<'a> Said<'a> {
 }
 
 fn timeout(value: &HeaderValue) -> Option<Duration> {
-    let seconds: f64 = value.to_str().ok()?.trim().parse().ok()?;
-    let timeout = Duration::try_from_secs_f64(seconds).ok()?;
+    let text = value.to_str().ok()?.trim();
+    // Mostly whole seconds, which are read sooner.
+    let timeout = match text.parse() {
+        Ok(seconds) => Duration::from_secs(u32::into(seconds)),
+        Err(_) => Duration::try_from_secs_f64(text.parse().ok()?).ok()?,
+    };
     // Zero is how some say that they would wait for ever.
     (!timeout.is_zero()).then_some(timeout)
 }
 
 /// Drops what is for this connection alone.
 pub(super) fn drop_hop_by_hop(map: &mut HeaderMap) {
-    if !map.keys().any(is_hop_by_hop) {
+    drop_and_named(map, is_hop_by_hop);
+}
+
+/// Drops headers of such a name, and those that `connection` names, which is such a name.
+fn drop_and_named(map: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    if !map.keys().any(&goes) {
         return;
     }
     // Most messages name none but `close` and `keep-alive`, which are no headers of theirs.
@@ -159,7 +170,7 @@ pub(super) fn drop_hop_by_hop(map: &mut HeaderMap) {
     for name in named {
         map.remove(name);
     }
-    headers::remove_where(map, is_hop_by_hop);
+    headers::remove_where(map, goes);
 }
 
 #[cfg(test)]
