@@ -141,7 +141,12 @@ impl Asked {
 
     fn end(&mut self) {
         if let Some(waiting) = self.waiting.take() {
-            waiting.sent.store(waiting.now(), Ordering::Relaxed);
+            // What waits from the end of the call does so from later than now.
+            let ended = match waiting.get() {
+                UNDER_WAY => 0,
+                _ => waiting.now(),
+            };
+            waiting.sent.store(ended, Ordering::Relaxed);
         }
     }
 }
