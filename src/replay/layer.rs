@@ -6,7 +6,7 @@ use crate::{
     error::BuildError,
     event::{Observe, Observers},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tower_layer::Layer;
 
 /// Reads the request body once and puts a [`Call`](crate::Call) on the request. See the [module docs](super).
@@ -14,8 +14,8 @@ use tower_layer::Layer;
 pub struct ReplayLayer {
     pub(super) limit: u64,
     pub(super) deadline: Duration,
-    /// None where no feature has one of its own: the usual case costs nothing.
-    pub(super) deadlines: Option<Arc<HashMap<Feature, Duration>>>,
+    /// None where no feature has one of its own: the usual case costs nothing. A few, sooner compared than hashed.
+    pub(super) deadlines: Option<Arc<BTreeMap<Feature, Duration>>>,
     pub(super) observers: Observers,
 }
 
