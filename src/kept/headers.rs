@@ -23,8 +23,9 @@ impl KeptHeaders {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut text = Vec::with_capacity(headers.len() * USUAL);
         for (name, value) in headers {
+            let name = name.as_str().as_bytes();
             text.extend_from_slice(&mark(name, value));
-            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(name);
             text.extend_from_slice(value.as_bytes());
         }
         Self {
@@ -37,8 +38,9 @@ impl KeptHeaders {
     pub(super) fn are(&self, headers: &HeaderMap) -> bool {
         let mut rest = &*self.text;
         for (name, value) in headers {
+            let name = name.as_str().as_bytes();
             let after = behind(rest, mark(name, value))
-                .and_then(|rest| rest.strip_prefix(name.as_str().as_bytes()))
+                .and_then(|rest| rest.strip_prefix(name))
                 .and_then(|rest| rest.strip_prefix(value.as_bytes()));
             match after {
                 Some(after) => rest = after,
@@ -110,8 +112,8 @@ impl<'a> Kept<'a> {
 
 /// How long name and value are, and whether the value is to be hidden. A name is no longer than 2¹⁶ bytes, and no value as
 /// long as 2⁴⁷.
-fn mark(name: &HeaderName, value: &HeaderValue) -> [u8; 8] {
-    let (name, len) = (name.as_str().len() as u64, value.len() as u64);
+fn mark(name: &[u8], value: &HeaderValue) -> [u8; 8] {
+    let (name, len) = (name.len() as u64, value.len() as u64);
     (name << 48 | len << 1 | u64::from(value.is_sensitive())).to_le_bytes()
 }
 
