@@ -226,9 +226,9 @@ fn call<S: Service<Request<ReplayBody>>>(
     watch: Option<&mut Watch<Record>>,
 ) -> S::Future {
     let (body, facts) = gather.finish();
-    let encoded = opening.encoded;
+    let (encoded, length) = (opening.encoded, opening.length);
     let call = opening.call(facts, body.len());
-    head::seal(&mut parts.headers, body.len());
+    head::seal(&mut parts.headers, length, body.len());
     // Of an encoded body nobody knows, so its answer is watched like that of one.
     if encoded || call.asked_model().is_some() {
         head::ask_plainly(&mut parts.headers);

@@ -5,7 +5,7 @@ use crate::{
     call::{Call, Deadline, Facts, Feature, Outcome, Served, Tenant, Wishes},
     classify::{End, Ended, FailureKind, Verdict},
     claude::{
-        headers::{self, Credential, X_SHOULD_RETRY},
+        headers::{self, Found, Opened, X_SHOULD_RETRY},
         request::RequestFacts,
     },
 };
@@ -23,8 +23,20 @@ pub(super) struct Opening {
     pub(super) deadline: Deadline,
     /// The bytes of the body are not its content.
     pub(super) encoded: bool,
+    pub(super) length: Length,
     tenant: Tenant,
     address: Address,
+}
+
+/// What the head says of the length of the body.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Length {
+    /// Nothing.
+    Unsaid,
+    /// One number, written as we would write it, and nothing else.
+    Plain(u64),
+    /// Anything else: several, none that can be read, or chunks.
+    Odd,
 }
 
 /// What the path says of a body that names a model.
@@ -73,11 +85,12 @@ pub(super) fn open(
 
     let opened = headers::open(&mut head.headers);
     let (encoded, has_ours) = (opened.encoded, opened.has_ours);
+    let length = Length::of(&opened);
     let tenant = match (tenant, opened.credential) {
         (Some(tenant), _) => tenant,
-        (None, Credential::None) => Tenant::default(),
-        (None, Credential::One(credential)) => Tenant::new(credential),
-        (None, Credential::Several) => {
+        (None, Found::None) => Tenant::default(),
+        (None, Found::One(credential)) => Tenant::new(credential),
+        (None, Found::Several) => {
             let credential = headers::credential(&head.headers);
             credential.map(Tenant::new).unwrap_or_default()
         }
@@ -89,6 +102,7 @@ pub(super) fn open(
         feature,
         deadline: patience.map_or(deadline, |end| end.min(deadline)),
         encoded,
+        length,
         tenant,
         address: Address::of(head.uri.path()),
     }
@@ -110,7 +124,34 @@ impl Address {
     }
 }
 
+impl Length {
+    fn of(opened: &Opened<'_>) -> Self {
+        match opened.length {
+            _ if opened.is_transfer_encoded => Self::Odd,
+            Found::None => Self::Unsaid,
+            Found::One(value) => plain(value).map_or(Self::Odd, Self::Plain),
+            Found::Several => Self::Odd,
+        }
+    }
+}
+
+/// The number, if it is as we would write it.
+fn plain(value: &HeaderValue) -> Option<u64> {
+    let number: u64 = value.to_str().ok()?.parse().ok()?;
+    let digits = number.checked_ilog10().unwrap_or(0) + 1;
+    (value.len() == digits as usize).then_some(number)
+}
+
 impl Opening {
+    /// The length that is announced, as the first header of it says; 0 where none can be read.
+    pub(super) fn announced(&self, headers: &HeaderMap) -> u64 {
+        match self.length {
+            Length::Unsaid => 0,
+            Length::Plain(length) => length,
+            Length::Odd => content_length(headers).unwrap_or(0),
+        }
+    }
+
     /// Whether its body may be that of a Messages call, and can be read.
     pub(super) fn is_scanned(&self) -> bool {
         !self.encoded && self.address != Address::Other
@@ -138,28 +179,21 @@ impl Opening {
     }
 }
 
-pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Says the length of a body that is known now, where the caller said anything about it.
-pub(super) fn seal(headers: &mut HeaderMap, body_bytes: u64) {
-    let chunked = headers.remove(TRANSFER_ENCODING).is_some();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
-    let is_said = match (lengths.next(), lengths.next()) {
-        (None, _) if !chunked => return,
-        (Some(length), None) => is_number(length, body_bytes),
-        _ => false,
-    };
-    if !is_said {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
+pub(super) fn seal(headers: &mut HeaderMap, said: Length, body_bytes: u64) {
+    match said {
+        Length::Unsaid => return,
+        Length::Plain(length) if length == body_bytes => return,
+        Length::Plain(_) => {}
+        Length::Odd => {
+            headers.remove(TRANSFER_ENCODING);
+        }
     }
-}
-
-/// Whether it is this number as we would write it.
-fn is_number(value: &HeaderValue, number: u64) -> bool {
-    let digits = number.checked_ilog10().unwrap_or(0) + 1;
-    value.len() == digits as usize && value.to_str().is_ok_and(|text| text.parse() == Ok(number))
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
 }
 
 /// Takes back the caller's leave to encode the answer: of an encoded one nothing can be read, neither an error inside a
@@ -282,11 +316,13 @@ mod tests {
             for length in said {
                 headers.append(CONTENT_LENGTH, HeaderValue::from_static(length));
             }
-            seal(&mut headers, 12);
+            let said = Length::of(&headers::open(&mut headers));
+            seal(&mut headers, said, 12);
             let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
             assert_eq!(lengths, sealed, "{said:?}");
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            seal(&mut headers, 0);
+            let said = Length::of(&headers::open(&mut headers));
+            seal(&mut headers, said, 0);
             assert_eq!(headers[CONTENT_LENGTH], "0");
             assert_eq!(headers.len(), 1);
         }

@@ -44,7 +44,7 @@ impl<S> Replay<S> {
         let record = Record::new(settings.observers, opening.feature.clone(), now);
         let watch = Watch::new(record);
 
-        let announced = head::content_length(&parts.headers).unwrap_or(0);
+        let announced = opening.announced(&parts.headers);
         if announced.max(body.size_hint().lower()) > limit {
             return ReplayFuture::refused(watch, BodyTooLarge::new(limit));
         }

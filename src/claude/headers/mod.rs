@@ -214,27 +214,40 @@ pub fn credential(headers: &HeaderMap) -> Option<Cow<'_, [u8]>> {
 #[derive(Debug)]
 pub(crate) struct Opened<'a> {
     /// As [`credential`] tells it.
-    pub(crate) credential: Credential<'a>,
+    pub(crate) credential: Found<'a>,
+    /// The values of `content-length`.
+    pub(crate) length: Found<'a>,
+    /// Whether there is a `transfer-encoding`.
+    pub(crate) is_transfer_encoded: bool,
     /// As [`is_encoded`] tells it.
     pub(crate) encoded: bool,
     /// Whether there is anything for [`strip_ours`].
     pub(crate) has_ours: bool,
 }
 
-/// How many of the headers of a credential have a value.
+/// The values of a kind that were found: one, as is usual, or else so many that they need a look of their own.
 #[derive(Debug)]
-pub(crate) enum Credential<'a> {
+pub(crate) enum Found<'a> {
     None,
-    /// The usual case: it is the credential.
     One(&'a HeaderValue),
-    /// Their order matters, so that this is for [`credential`].
     Several,
+}
+
+impl<'a> Found<'a> {
+    fn add(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::None => Self::One(value),
+            _ => Self::Several,
+        };
+    }
 }
 
 /// [Marks secrets](mark_secrets), and finds all else that a call is opened by: in one walk, for each is short.
 pub(crate) fn open(headers: &mut HeaderMap) -> Opened<'_> {
     let mut opened = Opened {
-        credential: Credential::None,
+        credential: Found::None,
+        length: Found::None,
+        is_transfer_encoded: false,
         encoded: false,
         has_ours: false,
     };
@@ -243,13 +256,12 @@ pub(crate) fn open(headers: &mut HeaderMap) -> Opened<'_> {
             "x-api-key" | "authorization" | "api-key" => {
                 value.set_sensitive(true);
                 if !value.is_empty() {
-                    opened.credential = match opened.credential {
-                        Credential::None => Credential::One(value),
-                        _ => Credential::Several,
-                    };
+                    opened.credential.add(value);
                 }
             }
             "proxy-authorization" | "cookie" => value.set_sensitive(true),
+            "content-length" => opened.length.add(value),
+            "transfer-encoding" => opened.is_transfer_encoded = true,
             "content-encoding" => opened.encoded |= is_coding(value),
             name => opened.has_ours |= name.starts_with(PREFIX),
         }

@@ -230,11 +230,12 @@ fn a_request_is_opened_as_by_one_function_after_another() {
                 credential: found,
                 encoded,
                 has_ours,
+                ..
             } = open(&mut headers);
             match found {
-                Credential::None => assert_eq!(credential, None),
-                Credential::One(value) => assert_eq!(Some(value.as_bytes()), credential.as_deref()),
-                Credential::Several => assert!(credential.unwrap().contains(&b'\n')),
+                Found::None => assert_eq!(credential, None),
+                Found::One(value) => assert_eq!(Some(value.as_bytes()), credential.as_deref()),
+                Found::Several => assert!(credential.unwrap().contains(&b'\n')),
             }
             assert_eq!(encoded, is_encoded(&marked));
             assert_eq!(has_ours, stripped.len() < marked.len());
