@@ -2,6 +2,7 @@
 
 use super::{
     io::SlowReader,
+    joined::Joined,
     seldom::Seldom,
     shutdown::Phase,
     waiting::{Answer, Asked, Waiting},
@@ -36,7 +37,8 @@ pub(super) async fn serve<T, F, A, B>(
     B::Error: Into<BoxError>,
 {
     let waiting = Arc::new(Waiting::new());
-    let io = TokioIo::new(SlowReader::new(io, slow_reader, waiting.clone()));
+    let io = SlowReader::new(io, slow_reader, waiting.clone());
+    let io = Joined::new(TokioIo::new(io));
     let calls = waiting.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let call = calls.call();

@@ -68,6 +68,7 @@ mod error;
 mod forward;
 mod gate;
 mod io;
+mod joined;
 mod limits;
 mod pace;
 mod pass;

@@ -1,6 +1,7 @@
 //! One connection of HTTP/1.1, driven by whoever has it.
 
 use super::{body::Outgoing, listening::Listening};
+use crate::proxy::joined::Joined;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::{
@@ -30,7 +31,7 @@ type Head = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Unanswered>> 
 pub(super) struct Link {
     sender: http1::SendRequest<Outgoing>,
     // None: it is over, which its channels tell whoever waits for them.
-    connection: Option<http1::Connection<Io, Outgoing>>,
+    connection: Option<http1::Connection<Joined<Io>, Outgoing>>,
     listening: Listening,
     answer: Option<Head>,
     used: bool,
@@ -39,7 +40,7 @@ pub(super) struct Link {
 impl Link {
     /// Boxed, for it goes through many hands.
     pub(super) async fn open(io: Io) -> hyper::Result<Box<Self>> {
-        let (sender, connection) = http1::handshake(io).await?;
+        let (sender, connection) = http1::handshake(Joined::new(io)).await?;
         Ok(Box::new(Self {
             sender,
             connection: Some(connection),
@@ -144,7 +145,7 @@ impl Link {
 }
 
 /// Lets a connection do what it can.
-fn drive(connection: &mut Option<http1::Connection<Io, Outgoing>>, cx: &mut Context<'_>) {
+fn drive(connection: &mut Option<http1::Connection<Joined<Io>, Outgoing>>, cx: &mut Context<'_>) {
     if let Some(open) = connection {
         // What broke it is told to whoever waits for an answer or the rest of one.
         if open.poll_unpin(cx).is_ready() {
