@@ -1,7 +1,7 @@
 //! The built stack: one nameable service for every configuration.
 
 use crate::{
-    body::{GuardedBody, ReplayBody},
+    body::{AnswerBody, GuardedBody, ReplayBody, TakeWhole},
     builder::Code,
     bulkhead::{Bulkhead, BulkheadLayer, Bulkheads, Permit},
     call::Wishes,
@@ -197,17 +197,26 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(self.project().inner.poll(cx));
-        Poll::Ready(answer.map(|response| response.map(|inner| ResilientBody { inner })))
+        Poll::Ready(answer.map(|response| response.map(ResilientBody::new)))
     }
 }
 
-pin_project! {
-    /// The body of an answer of the stack: as upstream sent it, or a degraded one.
-    ///
-    /// `Unpin` where the client's body is, so that `body.frame().await` works.
-    pub struct ResilientBody<RB> {
-        #[pin]
-        inner: InnerBody<RB>,
+/// The body of an answer of the stack: as upstream sent it, or a degraded one.
+///
+/// `Unpin`, so that `body.frame().await` works.
+pub struct ResilientBody<RB> {
+    // Boxed, for it is large, and a body goes through many hands. Bytes in its place are all of an answer with which no body
+    // of the stack has anything more to do.
+    inner: AnswerBody<Pin<Box<InnerBody<RB>>>>,
+}
+
+impl<RB> ResilientBody<RB> {
+    fn new(mut body: InnerBody<RB>) -> Self {
+        let inner = match body.take_whole() {
+            Some(bytes) => AnswerBody::own(bytes),
+            None => AnswerBody::inner(Box::pin(body)),
+        };
+        Self { inner }
     }
 }
 
@@ -229,7 +238,7 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().inner.poll_frame(cx)
+        Pin::new(&mut self.get_mut().inner).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The body of an answer that may be the inner service's or one of ours.
 
+use super::TakeWhole;
 use crate::error::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -81,6 +82,15 @@ where
             Source::Own { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
+        }
+    }
+}
+
+impl<B: TakeWhole> TakeWhole for AnswerBody<B> {
+    fn take_whole(&mut self) -> Option<Bytes> {
+        match &mut self.source {
+            Source::Inner { body } => body.take_whole(),
+            Source::Own { bytes } => bytes.take(),
         }
     }
 }

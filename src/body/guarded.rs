@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::scan::EndScan;
+use super::{TakeWhole, scan::EndScan};
 
 /// How an answer ended, for a guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,6 +271,15 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl<B: TakeWhole, G: Guard> TakeWhole for GuardedBody<B, G> {
+    fn take_whole(&mut self) -> Option<Bytes> {
+        match (&self.watch, &self.scan) {
+            (None, None) => self.inner.take_whole(),
+            _ => None,
+        }
     }
 }
 

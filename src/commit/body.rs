@@ -8,6 +8,7 @@ use super::{
     source::{Read, Source},
 };
 use crate::{
+    body::TakeWhole,
     call::Call,
     classify::{End, Ended, Failure, FailureKind},
     claude::{headers::REQUEST_ID, reply},
@@ -261,6 +262,18 @@ where
         match &self.answer {
             Answer::Whole { out, .. } => SizeHint::with_exact(out.bytes() as u64),
             Answer::Going(going) => going.size_hint(),
+        }
+    }
+}
+
+impl<RB> TakeWhole for CommitBody<RB> {
+    fn take_whole(&mut self) -> Option<Bytes> {
+        match &mut self.answer {
+            Answer::Whole {
+                out,
+                trailers: None,
+            } => out.take_only(),
+            Answer::Whole { .. } | Answer::Going(_) => None,
         }
     }
 }

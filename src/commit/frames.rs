@@ -84,6 +84,14 @@ impl Frames {
         Some(chunk)
     }
 
+    /// Takes the chunk that is all there is.
+    pub(super) fn take_only(&mut self) -> Option<Bytes> {
+        match self.more {
+            None => self.pop(),
+            Some(_) => None,
+        }
+    }
+
     /// Moves all of `other` behind its own.
     pub(super) fn append(&mut self, other: &mut Self) {
         while let Some(chunk) = other.pop() {

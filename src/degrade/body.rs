@@ -1,7 +1,10 @@
 //! The body of an answer: the inner service's, with a copy for the cache, or one of ours.
 
 use super::tee::Tee;
-use crate::{body::AnswerBody, error::BoxError};
+use crate::{
+    body::{AnswerBody, TakeWhole},
+    error::BoxError,
+};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -77,5 +80,14 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl<B: TakeWhole> TakeWhole for DegradeBody<B> {
+    fn take_whole(&mut self) -> Option<Bytes> {
+        match self.tee {
+            None => self.body.take_whole(),
+            Some(_) => None,
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! and what is on the way of each call is nowhere copied from one future into the next.
 
 use super::{
-    body::{ProxyBody, StackBody},
+    body::ProxyBody,
     limits::{Scoped, Ticket},
     pass::PassBody,
     read::{self, ReadBody},
@@ -48,7 +48,7 @@ pin_project! {
         // Goes through the stack.
         Stack {
             #[pin]
-            sending: Scoped<InStack<B>>,
+            sending: Scoped<ResilientFuture<Upstream, ReadBody<B>>>,
             // What the stack may keep of the answer while its caller reads it.
             kept: u64,
         },
@@ -64,18 +64,6 @@ pin_project! {
             // What is left of its body is read before.
             rest: Option<Rest>,
         },
-    }
-}
-
-pin_project! {
-    /// A call in the stack, the body of whose answer is boxed where it comes from: it is large, and goes through many hands.
-    pub(super) struct InStack<B>
-    where
-        B: Body,
-        B::Error: Into<BoxError>,
-    {
-        #[pin]
-        sending: ResilientFuture<Upstream, ReadBody<B>>,
     }
 }
 
@@ -104,7 +92,7 @@ where
         kept: u64,
     ) -> Self {
         Self::Stack {
-            sending: ticket.scope(InStack { sending }),
+            sending: ticket.scope(sending),
             kept,
         }
     }
@@ -141,19 +129,6 @@ where
             refusal,
             rest: None,
         }
-    }
-}
-
-impl<B> Future for InStack<B>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    type Output = Result<Response<StackBody>, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(self.project().sending.poll(cx));
-        Poll::Ready(answer.map(|response| response.map(Box::pin)))
     }
 }
 

@@ -12,8 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// The body of an answer of the stack.
-pub(super) type StackBody = Pin<Box<ResilientBody<UpstreamBody>>>;
+type StackBody = ResilientBody<UpstreamBody>;
 
 pin_project! {
     /// The body of an answer: of the stack, passed through, or of the proxy itself. Its call is in flight until it has
@@ -31,7 +30,7 @@ pin_project! {
 pin_project! {
     #[project = SourceProj]
     enum Source {
-        Stack { body: StackBody },
+        Stack { #[pin] body: StackBody },
         Pass { #[pin] body: PassBody },
         // Never empty.
         Own { bytes: Option<Bytes> },
@@ -76,7 +75,7 @@ impl Body for ProxyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let frame = ready!(match this.source.project() {
-            SourceProj::Stack { body } => body.as_mut().poll_frame(cx),
+            SourceProj::Stack { body } => body.poll_frame(cx),
             SourceProj::Pass { body } => body.poll_frame(cx),
             SourceProj::Own { bytes } => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))

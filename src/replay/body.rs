@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use crate::{
-    body::GuardedBody,
+    body::{GuardedBody, TakeWhole},
     call::{Call, Served},
     classify::{End, Ended, Failure, FailureKind},
     claude::{headers, reply},
@@ -145,6 +145,15 @@ where
         match &self.rendering {
             Some(_) => SizeHint::default(),
             None => self.inner.size_hint(),
+        }
+    }
+}
+
+impl<B: TakeWhole> TakeWhole for CallBody<B> {
+    fn take_whole(&mut self) -> Option<Bytes> {
+        match self.rendering {
+            None => self.inner.take_whole(),
+            Some(_) => None,
         }
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Record {
     pub(super) call: Option<Call>,
     /// Once the answer has a head: what served it, and after how long.
     head: Option<(Served, Duration)>,
+    /// The answer goes on behind its head.
+    goes_on: bool,
 }
 
 impl Record {
@@ -31,6 +33,7 @@ impl Record {
             started,
             call: None,
             head: None,
+            goes_on: false,
         }
     }
 
@@ -44,6 +47,7 @@ impl Record {
         let served = head::close(answer, call, verdict);
         let rendering = Rendering::of(answer.headers_mut(), call, &served);
         self.head = Some((served, self.age()));
+        self.goes_on = matches!(verdict, Verdict::Committed(_));
         rendering
     }
 
@@ -54,7 +58,10 @@ impl Record {
 
 impl Guard for Record {
     fn end(self, ending: Ending) {
-        let total = self.age();
+        let total = match &self.head {
+            Some((_, to_head)) if !self.goes_on => *to_head,
+            _ => self.age(),
+        };
         let asked = self.call.as_ref().and_then(Call::asked_model);
         let last = self.call.as_ref().and_then(Call::last_model);
         let failure = match ending {
