@@ -174,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn the_only_chunk_is_taken_where_there_is_no_other() {
+        assert_eq!(frames(&[]).take_only(), None);
+        let mut one = frames(&["abc"]);
+        assert_eq!(one.take_only().unwrap(), "abc");
+        assert!(one.is_empty());
+        assert_eq!(one.bytes(), 0);
+        let mut two = frames(&["a", "b"]);
+        assert_eq!(two.take_only(), None);
+        assert_eq!(two.bytes(), 2);
+    }
+
+    #[test]
     fn the_start_is_joined_up_to_a_bound() {
         for (chunks, max, start) in [
             (&[][..], 9, ""),

@@ -3,16 +3,18 @@
 use super::*;
 use crate::{
     BoxError, Call, Deadline, Failure, FailureKind, Verdict,
+    body::TakeWhole,
     classify::{End, Ended},
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use std::{
     convert::Infallible,
     future::{Future, pending},
     pin::Pin,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -190,5 +192,33 @@ async fn a_client_is_driven_to_readiness_before_each_call() {
     let service = CommitLayer::new().layer(Client::default());
     for _ in 0..2 {
         service.clone().oneshot(Request::new(())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_taken_out_of_its_body_where_it_is_one_frame_and_all_is_here() {
+    const JSON: &str = "application/json";
+    let data = |text: &'static str| Frame::data(Bytes::from(text));
+    let trailers = || Frame::trailers(HeaderMap::new());
+    for (kind, frames, taken) in [
+        (JSON, vec![data("{}")], Some("{}")),
+        (JSON, vec![data("{"), data("}")], None),
+        (JSON, vec![data("{}"), trailers()], None),
+        ("text/event-stream", vec![data(START), data(DELTA)], None),
+    ] {
+        let frames: Vec<_> = frames.into_iter().map(Ok).collect();
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let response = Response::builder().header("content-type", kind);
+        let response = response.body(body).unwrap();
+        let response = Arc::new(Mutex::new(Some(response)));
+        let client = service_fn(move |_: Request<()>| {
+            let response = response.lock().unwrap().take().unwrap();
+            async { Ok::<_, Infallible>(response) }
+        });
+        // Somebody could act on a failure, so it is held until it is whole.
+        let call = call(1, 1).with_stream(kind != JSON);
+        let answer = CommitLayer::new().layer(client).oneshot(request(call));
+        let mut body: CommitBody<StreamBody<Frames>> = answer.await.unwrap().into_body();
+        assert_eq!(body.take_whole().as_deref(), taken.map(str::as_bytes));
     }
 }

@@ -136,3 +136,25 @@ fn a_failed_answer_releases_at_once() {
     drop(kept);
     assert_eq!(log.all().len(), 1);
 }
+
+/// All of an answer.
+struct Whole(Option<Bytes>);
+
+impl TakeWhole for Whole {
+    fn take_whole(&mut self) -> Option<Bytes> {
+        self.0.take()
+    }
+}
+
+#[test]
+fn a_body_that_is_watched_is_not_taken_out_of_its_guard() {
+    let whole = || Whole(Some(Bytes::from("{}")));
+    let mut unguarded = GuardedBody::<_, Log>::unguarded(whole());
+    assert_eq!(unguarded.take_whole().unwrap(), "{}");
+    assert_eq!(unguarded.take_whole(), None);
+    let mut watched = GuardedBody {
+        watch: Some(Box::new(Watch::new(Log::default()))),
+        ..GuardedBody::unguarded(whole())
+    };
+    assert_eq!(watched.take_whole(), None);
+}
