@@ -20,7 +20,7 @@ pin_project! {
         #[pin]
         body: AnswerBody<B>,
         // Boxed, for a body is moved through every layer, and most answers are not kept.
-        tee: Option<Box<Tee>>,
+        pub(super) tee: Option<Box<Tee>>,
     }
 }
 
@@ -83,11 +83,15 @@ where
     }
 }
 
+/// One that is all here is copied at once, whether or not its caller reads it.
 impl<B: TakeWhole> TakeWhole for DegradeBody<B> {
     fn take_whole(&mut self) -> Option<Bytes> {
-        match self.tee {
-            None => self.body.take_whole(),
-            Some(_) => None,
+        let whole = self.body.take_whole()?;
+        if let Some(mut tee) = self.tee.take() {
+            if tee.push(&whole) {
+                tee.finish();
+            }
         }
+        Some(whole)
     }
 }

@@ -3,6 +3,7 @@
 use super::{body::DegradeBody, policy::DegradePolicy, tee::*, *};
 use crate::{
     BodyTooLarge, BoxError, Call, Failure, FailureKind, ReplayBody, Tenant,
+    body::TakeWhole,
     cache::{CacheKey, CacheQuery, CachedAnswer, Lookup, ResponseCache},
     classify::{End, Ended},
 };
@@ -96,6 +97,27 @@ async fn a_body_that_says_its_end_with_its_last_frame_is_kept_at_once() {
     body.frame().await.unwrap().unwrap();
     assert_eq!(puts.len(), 1);
     assert_eq!(puts.0.lock().unwrap()[0], CachedAnswer::new(MESSAGE));
+}
+
+/// A body of this, which may be taken.
+struct Here(Option<Bytes>);
+
+impl TakeWhole for Here {
+    fn take_whole(&mut self) -> Option<Bytes> {
+        self.0.take()
+    }
+}
+
+#[test]
+fn what_is_taken_whole_is_kept_and_what_cannot_be_taken_goes_on_with_its_copy() {
+    for here in [Some(Bytes::from(MESSAGE)), None] {
+        let puts = Arc::new(Puts::default());
+        let tee = tee(Form::Json, &End::new(), &puts);
+        let mut body = DegradeBody::inner(Here(here.clone()), Some(Box::new(tee)));
+        assert_eq!(body.take_whole(), here);
+        assert_eq!(puts.len(), here.iter().count());
+        assert_eq!(body.tee.is_some(), here.is_none());
+    }
 }
 
 #[test]
