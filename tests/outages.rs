@@ -267,8 +267,8 @@ async fn of_a_herd_at_half_open_one_probes_and_the_others_are_served_or_told_at_
     assert_eq!(told[&("direct".to_owned(), 200)], 1);
     // 64 at once and 128 in the line behind them.
     assert_eq!(told[&("fallback".to_owned(), 200)], 64 + 128, "{told:?}");
-    // The others found the second model's compartment full; what they are told is the outage of the first.
-    assert_eq!(told[&("canned".to_owned(), 200)], 1_000 - 1 - 64 - 128);
+    // The others found the second model's compartment full, and what they ask has been answered before.
+    assert_eq!(told[&("cached".to_owned(), 200)], 1_000 - 1 - 64 - 128);
     assert!(since(before.1) < seconds(1));
     assert_eq!(stack.circuits().state(SONNET), CircuitState::Closed);
     assert_eq!(in_flight(&stack), 0);

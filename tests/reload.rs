@@ -233,7 +233,7 @@ async fn a_call_under_way_ends_by_the_old_attempts_and_timeouts() {
     let new = old.reloaded(impatient().timeouts(short)).unwrap();
     assert_eq!(outcome(&call.await.unwrap().unwrap()), Outcome::Retried);
     let answer = new.layer(upstream).send(request(SONNET, false)).await;
-    assert_eq!(outcome(&answer.unwrap()), Outcome::Canned, "after 5 s");
+    assert_eq!(outcome(&answer.unwrap()), Outcome::Cached, "after 5 s");
 }
 
 /// Case 39.
