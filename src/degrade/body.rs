@@ -83,7 +83,7 @@ where
     }
 }
 
-/// One that is all here is copied at once, whether or not its caller reads it.
+/// One that came in one piece is copied at once, whether or not its caller reads it.
 impl<B: TakeWhole> TakeWhole for DegradeBody<B> {
     fn take_whole(&mut self) -> Option<Bytes> {
         let whole = self.body.take_whole()?;
