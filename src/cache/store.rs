@@ -31,8 +31,8 @@ pub trait ResponseCache: fmt::Debug + Send + Sync {
     /// Keeps an answer, or not.
     ///
     /// Called at the end of a good answer, on the task that reads it, or before it is given to its caller where it came in
-    /// one piece: it must not block. A store that is further away sends the answer on its way and returns. A store need not look into answers: one is put if at a glance it may be
-    /// given again, and read closely before it is.
+    /// one piece: it must not block. A store that is further away sends the answer on its way and returns. A store need not
+    /// look into answers: one is put if at a glance it may be given again, and read closely before it is.
     fn put(&self, query: &CacheQuery, answer: CachedAnswer);
 }
 
