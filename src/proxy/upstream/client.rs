@@ -90,11 +90,10 @@ impl Upstream {
                 answer: Box::pin(exchange(Arc::clone(&pool), found, request, original)),
             },
         };
+        let stop = self.stop.clone();
         Sending {
             course,
-            pool,
-            ticket,
-            stop: self.stop.clone(),
+            then: Some(Then { pool, ticket, stop }),
         }
     }
 }
@@ -117,6 +116,12 @@ impl Service<Request<ReplayBody>> for Upstream {
 /// An answer to come.
 pub(in crate::proxy) struct Sending {
     course: Course,
+    // None: it has its answer.
+    then: Option<Then>,
+}
+
+/// What the body of the answer gets.
+struct Then {
     pool: Arc<Pool>,
     ticket: Option<Arc<Ticket>>,
     stop: Stop,
@@ -150,7 +155,10 @@ impl Future for Sending {
                 Course::Driven { mut link, original } => match link.poll_answer(cx) {
                     Poll::Ready(Ok(response)) => break (response, Some(link)),
                     Poll::Ready(Err(lost)) => {
-                        let pool = Arc::clone(&this.pool);
+                        let Some(then) = &this.then else {
+                            return Poll::Pending;
+                        };
+                        let pool = Arc::clone(&then.pool);
                         let is_used = link.is_used();
                         drop(link);
                         let answer = Box::pin(again(pool, is_used, lost.into(), original));
@@ -171,10 +179,13 @@ impl Future for Sending {
                 Course::Over => return Poll::Pending,
             }
         };
+        let Some(then) = this.then.take() else {
+            return Poll::Pending;
+        };
         let (mut head, body) = response.into_parts();
         forward::from_upstream(&mut head);
-        let driven = link.map(|link| (link, Arc::clone(&this.pool)));
-        let body = UpstreamBody::new(body, driven, this.ticket.take(), this.stop.clone());
+        let driven = link.map(|link| (link, then.pool));
+        let body = UpstreamBody::new(body, driven, then.ticket, then.stop);
         Poll::Ready(Ok(Response::from_parts(head, body)))
     }
 }
