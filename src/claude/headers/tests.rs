@@ -216,6 +216,10 @@ fn a_request_is_opened_as_by_one_function_after_another() {
         ("tower-claude-feature", "chat"),
         ("accept", "a"),
     ];
+    // The walk has their names of its own.
+    for secret in SECRETS {
+        assert!(one.iter().any(|(name, _)| *name == secret), "{secret}");
+    }
     for first in one {
         for second in one {
             let mut headers = map(&[first]);
