@@ -9,6 +9,7 @@ use super::{
     limits::Due,
     reading::{Held, Rejected},
     source::{Chunks, Source},
+    timer::Timer,
 };
 use crate::{
     classify::{FailureKind, Verdict},
@@ -25,7 +26,6 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 /// The answer of one attempt. See the [module docs](super).
@@ -44,8 +44,7 @@ type RunningAs<S, R, RB> = Running<S, R, <S as Service<R>>::Future, RB>;
 pin_project! {
     struct Running<S, R, F, RB> {
         attempt: Attempt,
-        #[pin]
-        timer: Sleep,
+        timer: Timer,
         #[pin]
         state: State<S, R, F, RB>,
     }
@@ -74,8 +73,8 @@ where
         let attempt = Attempt::new(&request, settings);
         Self {
             running: Box::pin(Running {
-                timer: sleep_until(attempt.limits.due(None).0),
                 attempt,
+                timer: Timer::default(),
                 state: State::Ready {
                     service,
                     request: Some(request),
@@ -120,7 +119,7 @@ where
                 }
                 StateProj::Head { future } => match future.poll(cx).map_err(Into::into) {
                     Poll::Ready(Ok(response)) => {
-                        let next = judge(attempt, response, this.timer.as_mut());
+                        let next = judge(attempt, response);
                         this.state.set(next);
                     }
                     Poll::Ready(Err(error)) => break Err(attempt.client_failed(error)),
@@ -152,9 +151,10 @@ where
 }
 
 /// Waits until the time of an attempt without an answer is up.
-fn poll_due(attempt: &Attempt, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<BoxError> {
-    ready!(timer.poll(cx));
-    let kind = match attempt.limits.due(None).1 {
+fn poll_due(attempt: &Attempt, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<BoxError> {
+    let (at, due) = attempt.limits.due(None);
+    ready!(timer.poll(at, cx));
+    let kind = match due {
         Due::Fail(kind) => kind,
         Due::Commit => FailureKind::Timeout,
     };
@@ -162,11 +162,7 @@ fn poll_due(attempt: &Attempt, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> 
 }
 
 /// Reads on as the head says.
-fn judge<S, R, F, RB>(
-    attempt: &Attempt,
-    response: Response<RB>,
-    timer: Pin<&mut Sleep>,
-) -> State<S, R, F, RB> {
+fn judge<S, R, F, RB>(attempt: &Attempt, response: Response<RB>) -> State<S, R, F, RB> {
     let settings = &attempt.settings;
     let (head, body) = response.into_parts();
     let failure = match settings.classify.head(&head) {
@@ -176,13 +172,6 @@ fn judge<S, R, F, RB>(
     let answer = attempt.ask.answered_by(&head.headers);
     if failure.is_some() || answer == Answer::Wrong {
         let rejected = Box::new(Rejected::new(head, body, failure));
-        timer.reset(
-            attempt
-                .limits
-                .due(None)
-                .0
-                .min(Rejected::<RB>::wait_until(Instant::now())),
-        );
         return State::Rejected { rejected };
     }
     // Where nothing could act on a failure, nothing is held back: only the first chunk of a JSON answer, which may show

@@ -113,8 +113,11 @@ mod service;
 mod source;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 pub use body::CommitBody;
 pub use future::CommitFuture;
 pub use layer::CommitLayer;
 pub use service::Commit;
+#[cfg(feature = "proxy")]
+pub(crate) use timer::keep_timer;

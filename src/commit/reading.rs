@@ -7,6 +7,7 @@ use super::{
     fault::Fault,
     limits::{Due, far},
     source::{Chunks, Read, Source},
+    timer::Timer,
 };
 use crate::{
     classify::{Classify, Failure, FailureKind, Verdict},
@@ -17,12 +18,10 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header, response};
 use http_body::Body;
 use std::{
-    future::Future,
-    pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 /// How much is read of a failed answer, and how much of a whole one is judged.
 const JUDGED: usize = 64 << 10;
@@ -61,7 +60,7 @@ where
     pub(super) fn poll(
         &mut self,
         attempt: &Attempt,
-        timer: Pin<&mut Sleep>,
+        timer: &mut Timer,
         cx: &mut Context<'_>,
     ) -> Poll<Answered<RB>> {
         let Some((head, source)) = &mut self.answer else {
@@ -109,7 +108,7 @@ where
     RB: Body<Data = Bytes> + Unpin,
     RB::Error: Into<BoxError>,
 {
-    fn poll(self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Decided> {
+    fn poll(self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<Decided> {
         let Self {
             attempt,
             head,
@@ -130,7 +129,6 @@ where
                 Poll::Ready(Read::More { .. }) => {
                     if until.is_none() && source.has_started() {
                         *until = Some(far(Instant::now(), attempt.settings.hold_for));
-                        timer.as_mut().reset(attempt.limits.due(*until).0);
                     }
                 }
                 Poll::Ready(Read::Complete) => {
@@ -148,8 +146,9 @@ where
                     return Poll::Ready(Decided::Failed(attempt.failed(failure).into()));
                 }
                 Poll::Pending => {
-                    ready!(timer.as_mut().poll(cx));
-                    return Poll::Ready(match attempt.limits.due(*until).1 {
+                    let (at, due) = attempt.limits.due(*until);
+                    ready!(timer.poll(at, cx));
+                    return Poll::Ready(match due {
                         Due::Commit => Decided::Commit(None),
                         Due::Fail(kind) => Decided::Failed(attempt.timed_out(kind)),
                     });
@@ -224,20 +223,18 @@ pub(super) struct Rejected<RB> {
     source: Source<RB>,
     /// What its head says; `None` for an answer of success that is not what was asked for.
     failure: Option<Failure>,
+    /// How long its body is waited for.
+    until: Instant,
 }
 
 impl<RB> Rejected<RB> {
     pub(super) fn new(head: response::Parts, body: RB, failure: Option<Failure>) -> Self {
         Self {
+            until: Instant::now() + REJECTED_WAIT,
             head: Some(head),
             source: Source::chunks(body, Chunks::default()),
             failure,
         }
-    }
-
-    /// How long its body is waited for.
-    pub(super) fn wait_until(now: Instant) -> Instant {
-        now + REJECTED_WAIT
     }
 }
 
@@ -249,7 +246,7 @@ where
     pub(super) fn poll(
         &mut self,
         attempt: &Attempt,
-        timer: Pin<&mut Sleep>,
+        timer: &mut Timer,
         cx: &mut Context<'_>,
     ) -> Poll<Answered<RB>> {
         while self.source.out().bytes() < JUDGED {
@@ -257,7 +254,7 @@ where
                 Poll::Ready(Read::More { .. }) => {}
                 Poll::Ready(Read::Complete | Read::Broken(_)) => break,
                 Poll::Pending => {
-                    ready!(timer.poll(cx));
+                    ready!(timer.poll(self.until.min(attempt.limits.due(None).0), cx));
                     break;
                 }
             }
