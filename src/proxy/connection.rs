@@ -1,6 +1,7 @@
 //! One connection of a caller or an operator, from its first request to its end.
 
 use super::{
+    hush,
     io::SlowReader,
     joined::Joined,
     seldom::Seldom,
@@ -14,7 +15,13 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -39,10 +46,11 @@ pub(super) async fn serve<T, F, A, B>(
     let waiting = Arc::new(Waiting::new());
     let io = SlowReader::new(io, slow_reader, waiting.clone());
     let io = Joined::new(TokioIo::new(io));
-    let calls = waiting.clone();
+    let mut door = hush::door();
+    let (calls, bell) = (waiting.clone(), door.bell().clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let call = calls.call();
-        let request = request.map(|body| Asked::new(body, &calls));
+        let request = request.map(|body| Asked::new(body, &calls, &bell));
         // An async block would hold the future twice, and hyper moves it.
         answer(request).map(|response| {
             let response = response.map(|body| Answer::new(body, call));
@@ -63,7 +71,7 @@ pub(super) async fn serve<T, F, A, B>(
         tokio::select! {
             // First, so that a request that has come in is under way by the time the drain begins.
             biased;
-            ended = connection.as_mut() => {
+            ended = poll_fn(|cx| connection.as_mut().poll(&mut door.behind(cx).0)) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
                 }
@@ -106,6 +114,10 @@ mod tests {
     use super::*;
     use crate::proxy::{shutdown::Course, waiting::HEAD_TIME};
     use http_body_util::{BodyExt, Full};
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::{Context, Wake, Waker},
+    };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         task::JoinHandle,
@@ -246,6 +258,78 @@ mod tests {
             let took = end_of(caller).await;
             let wanted = if drains { Duration::ZERO } else { HEAD_TIME };
             assert!(is_about(took, wanted), "{took:?}");
+        }
+    }
+
+    /// How often a task was woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_task_of_a_connection_is_not_woken_for_a_body_that_it_has_taken_to_its_end() {
+        for (body, wakes) in [("abc", 0), ("ab", 1)] {
+            let (course, taken) = (Course::new(), AtomicUsize::new(0));
+            let (mut caller, io) = duplex(1024);
+            let request = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n{body}");
+            caller.write_all(request.as_bytes()).await.unwrap();
+            let answer = async |request: Request<Asked>| {
+                let mut body = request.into_body();
+                while let Some(frame) = body.frame().await {
+                    let data = frame.unwrap().into_data().unwrap();
+                    taken.fetch_add(data.len(), Ordering::Relaxed);
+                }
+                std::future::pending::<Response<Full<Bytes>>>().await
+            };
+            let mut serving = pin!(serve(io, 60 * SECOND, course.watch(), answer));
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(woken.clone());
+            let polled = serving.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+            assert_eq!(taken.load(Ordering::Relaxed), body.len());
+            assert_eq!(woken.0.load(Ordering::Relaxed), wakes, "{body}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_many_pieces_is_read_to_its_end() {
+        const PIECES: usize = 100;
+        for chunked in [false, true] {
+            let (caller, io) = duplex(1024);
+            let answer = async |request: Request<Asked>| {
+                let body = request.into_body().collect().await.unwrap();
+                Response::new(Full::from(body.to_bytes().len().to_string()))
+            };
+            let (mut from, mut to) = tokio::io::split(caller);
+            let send = async {
+                let (length, before, after) = if chunked {
+                    ("transfer-encoding: chunked", "3e8\r\n", "\r\n")
+                } else {
+                    ("content-length: 100000", "", "")
+                };
+                let head =
+                    format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}\r\n\r\n");
+                let piece = format!("{before}{}{after}", "x".repeat(1000));
+                let end = if chunked { "0\r\n\r\n" } else { "" };
+                to.write_all(head.as_bytes()).await.unwrap();
+                for _ in 0..PIECES {
+                    to.write_all(piece.as_bytes()).await.unwrap();
+                }
+                to.write_all(end.as_bytes()).await.unwrap();
+            };
+            let mut answer_text = String::new();
+            let course = Course::new();
+            tokio::join!(
+                serve(io, 60 * SECOND, course.watch(), answer),
+                send,
+                async { from.read_to_string(&mut answer_text).await.unwrap() },
+            );
+            assert!(answer_text.ends_with("\r\n\r\n100000"), "{answer_text}");
         }
     }
 

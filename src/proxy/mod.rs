@@ -60,6 +60,7 @@
 mod admin;
 mod answering;
 mod auth;
+mod bell;
 mod body;
 pub mod cli;
 mod connection;
@@ -67,6 +68,7 @@ mod demo;
 mod error;
 mod forward;
 mod gate;
+mod hush;
 mod io;
 mod joined;
 mod limits;

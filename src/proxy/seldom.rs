@@ -3,16 +3,13 @@
 //! A task that waits for several things polls all of them each time one has moved. Next to a connection, which is polled
 //! several times for each call, that is a lock and a place in a queue each time for what happens once in its life.
 
-use crate::sync::{Mutex, lock};
+use super::bell::{Door, Hear};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Poll},
 };
 
 pin_project! {
@@ -21,48 +18,26 @@ pin_project! {
     pub(super) struct Seldom<F> {
         #[pin]
         future: F,
-        bell: Arc<Bell>,
-        // Rings the bell.
-        waker: Waker,
-        // Of the task, as the bell knows it.
-        task: Waker,
+        door: Door<Rung>,
     }
 }
 
-/// Told that the future can move, and tells its task.
+/// Whether the future can move.
 #[derive(Debug)]
-struct Bell {
-    rung: AtomicBool,
-    task: Mutex<Waker>,
+struct Rung(AtomicBool);
+
+impl Hear for Rung {
+    fn passes_on(&self) -> bool {
+        self.0.store(true, Ordering::Release);
+        true
+    }
 }
 
 impl<F> Seldom<F> {
     pub(super) fn new(future: F) -> Self {
-        let task = Waker::noop();
-        let bell = Arc::new(Bell {
-            // For its first poll.
-            rung: AtomicBool::new(true),
-            task: Mutex::new(task.clone()),
-        });
-        Self {
-            future,
-            waker: Waker::from(bell.clone()),
-            bell,
-            task: task.clone(),
-        }
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // Before the task is told: it looks.
-        self.rung.store(true, Ordering::Release);
-        let task = lock(&self.task).clone();
-        task.wake();
+        // For its first poll.
+        let door = Door::new(Rung(AtomicBool::new(true)));
+        Self { future, door }
     }
 }
 
@@ -71,23 +46,20 @@ impl<F: Future> Future for Seldom<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if !this.task.will_wake(cx.waker()) {
-            this.task.clone_from(cx.waker());
-            lock(&this.bell.task).clone_from(cx.waker());
-        }
-        let rung = &this.bell.rung;
+        let (mut behind, Rung(rung)) = this.door.behind(cx);
         // Mostly not, and to look costs less than to swap. Taken before the poll, so that what comes meanwhile rings again.
         if !rung.load(Ordering::Relaxed) || !rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
-        this.future.poll(&mut Context::from_waker(this.waker))
+        this.future.poll(&mut behind)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{cell::Cell, future::poll_fn, pin::pin};
+    use crate::sync::{Mutex, lock};
+    use std::{cell::Cell, future::poll_fn, pin::pin, sync::Arc, task::Wake};
     use tokio::sync::oneshot;
 
     /// How often a task was woken.

@@ -8,6 +8,7 @@
 //! be on its way to a caller that reads slowly. How slowly it may, [another](super::io) decides. Nor is a call over whose
 //! answer came early, while its caller still sends: what it sends is read to its end, or it could not read the answer.
 
+use super::hush::{ConnectionBell, hushed};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -128,15 +129,20 @@ pub(super) struct Asked {
     body: Incoming,
     // None: it has ended.
     waiting: Option<Arc<Waiting>>,
+    bell: Arc<ConnectionBell>,
 }
 
 impl Asked {
-    pub(super) fn new(body: Incoming, waiting: &Arc<Waiting>) -> Self {
+    pub(super) fn new(body: Incoming, waiting: &Arc<Waiting>, bell: &Arc<ConnectionBell>) -> Self {
         let waiting = (!body.is_end_stream()).then(|| {
             waiting.sent.store(UNDER_WAY, Ordering::Relaxed);
             waiting.clone()
         });
-        Self { body, waiting }
+        Self {
+            body,
+            waiting,
+            bell: bell.clone(),
+        }
     }
 
     fn end(&mut self) {
@@ -165,8 +171,13 @@ impl Body for Asked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
+        let (polled, rung) = hushed(|| Pin::new(&mut self.body).poll_frame(cx));
+        let is_last = self.body.is_end_stream();
+        if rung && !is_last {
+            self.bell.ring();
+        }
+        let frame = ready!(polled);
+        if !matches!(frame, Some(Ok(_))) || is_last {
             self.end();
         }
         Poll::Ready(frame)
