@@ -140,6 +140,7 @@ pub mod testing;
 pub mod timeouts;
 
 mod answer;
+mod clock;
 mod kept;
 mod pinned;
 mod reload;

@@ -4,6 +4,7 @@ use super::guard::AttemptGuard;
 use crate::{
     body::guarded::{Ending, GuardedBody, Watch, guard_answer},
     classify::{Failure, Verdict},
+    clock,
     error::BoxError,
 };
 use http::Response;
@@ -14,7 +15,6 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::Instant;
 
 pin_project! {
     /// The future of [`CircuitBreaker`](super::CircuitBreaker).
@@ -127,5 +127,5 @@ fn failed(error: BoxError, watch: Option<Watch<AttemptGuard>>) -> BoxError {
 /// For how long the circuit is open, where this verdict leaves it so: noted on the failure, so that nobody sleeps before an
 /// attempt that would be turned away.
 fn judge(watch: &mut Watch<AttemptGuard>, verdict: &Verdict) -> Option<Duration> {
-    watch.guard_mut()?.judge(verdict, Instant::now())
+    watch.guard_mut()?.judge(verdict, clock::now())
 }

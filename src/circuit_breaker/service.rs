@@ -8,6 +8,7 @@ use super::{
 use crate::{
     body::guarded::{GuardedBody, Watch},
     call::Call,
+    clock,
     error::BoxError,
 };
 use http::{Request, Response};
@@ -16,7 +17,6 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::time::Instant;
 use tower_service::Service;
 
 /// Calls the inner service while the model's circuit lets it. See the [module docs](super).
@@ -49,7 +49,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let entry = match &self.shared {
-            Some(shared) => shared.enter(request.extensions().get::<Call>(), Instant::now()),
+            Some(shared) => shared.enter(request.extensions().get::<Call>(), clock::now()),
             None => Entry::Unwatched,
         };
         match entry {

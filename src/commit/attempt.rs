@@ -5,6 +5,7 @@ use crate::{
     call::Call,
     classify::{Failure, FailureKind},
     claude::headers,
+    clock,
     error::BoxError,
     event::Event,
 };
@@ -26,7 +27,7 @@ impl Attempt {
     pub(super) fn new<B>(request: &Request<B>, settings: Arc<Settings>) -> Self {
         let call = request.extensions().get::<Call>().cloned();
         let ask = Ask::of(request, call.as_ref());
-        let started = Instant::now();
+        let started = clock::now();
         let allowed = settings.timeouts.to_commit(
             ask == Ask::Stream,
             call.as_ref().map_or(0, Call::body_bytes),
@@ -80,7 +81,7 @@ impl Attempt {
         self.tell(|call, model| Event::AttemptCommitted {
             feature: call.feature(),
             model,
-            after: Instant::now() - self.started,
+            after: clock::now() - self.started,
         });
     }
 
@@ -94,7 +95,7 @@ impl Attempt {
             feature: call.feature(),
             model,
             kind: failure.kind,
-            after: Instant::now() - self.started,
+            after: clock::now() - self.started,
         });
         failure
     }
@@ -102,7 +103,7 @@ impl Attempt {
     /// The time was up: its own, or what the deadline left it.
     pub(super) fn timed_out(&self, kind: FailureKind) -> BoxError {
         let mut failure = Failure::new(kind).with_detail("no answer in time");
-        if self.limits.is_past(Instant::now()) {
+        if self.limits.is_past(clock::now()) {
             failure.mark_cut_short();
         }
         self.failed(failure).into()

@@ -1,7 +1,7 @@
 //! The response future: an attempt, a sleep, readiness, the next attempt.
 
 use super::session::Session;
-use crate::{classify::Verdict, error::BoxError};
+use crate::{classify::Verdict, clock, error::BoxError};
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use std::{
@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 
 pin_project! {
@@ -94,7 +94,7 @@ where
                 },
             };
             let failure = Verdict::failure_of(&result);
-            match session.attempt_ended(failure.as_ref(), Instant::now()) {
+            match session.attempt_ended(failure.as_ref(), clock::now()) {
                 None => return Poll::Ready(result),
                 // The failed answer goes before the sleep, with all it holds.
                 Some(until) => step.set(Step::Sleeping {

@@ -7,6 +7,7 @@ use super::{
     snapshot::Snapshot,
 };
 use crate::{
+    clock,
     event::{Event, Observe, Observers},
     sync::{Mutex, lock},
 };
@@ -117,8 +118,7 @@ impl Observe for Monitor {
         if matches!(event, Event::Alert { .. }) {
             return;
         }
-        let now = Instant::now();
-        let told = lock(&self.shared.ledger).record(event, now);
+        let told = lock(&self.shared.ledger).record(event, clock::now());
         self.shared.tell(&told);
     }
 }

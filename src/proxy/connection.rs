@@ -8,7 +8,7 @@ use super::{
     shutdown::Phase,
     waiting::{Answer, Asked, Waiting},
 };
-use crate::error::BoxError;
+use crate::{clock, error::BoxError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -71,7 +71,7 @@ pub(super) async fn serve<T, F, A, B>(
         tokio::select! {
             // First, so that a request that has come in is under way by the time the drain begins.
             biased;
-            ended = poll_fn(|cx| connection.as_mut().poll(&mut door.behind(cx).0)) => {
+            ended = poll_fn(|cx| clock::still(|| connection.as_mut().poll(&mut door.behind(cx).0))) => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
                 }

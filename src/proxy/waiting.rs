@@ -9,6 +9,7 @@
 //! answer came early, while its caller still sends: what it sends is read to its end, or it could not read the answer.
 
 use super::hush::{ConnectionBell, hushed};
+use crate::clock;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -69,7 +70,7 @@ impl Waiting {
     }
 
     fn now(&self) -> u64 {
-        let open = Instant::now().saturating_duration_since(self.opened);
+        let open = clock::now().saturating_duration_since(self.opened);
         u64::try_from(open.as_millis()).map_or(WRITING - 1, |open| open.min(WRITING - 1))
     }
 

@@ -5,6 +5,7 @@ use crate::{
     body::{Ending, Guard},
     call::{Call, Feature, Outcome, Served},
     classify::{FailureKind, Verdict},
+    clock,
     event::{Event, Observers},
 };
 use http::Response;
@@ -52,7 +53,7 @@ impl Record {
     }
 
     fn age(&self) -> Duration {
-        Instant::now().saturating_duration_since(self.started)
+        clock::now().saturating_duration_since(self.started)
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
 use crate::{
     body::{ReplayBody, guarded::Watch},
     call::Wishes,
+    clock,
     error::{BodyTooLarge, BoxError},
 };
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use std::{
     mem,
     task::{Context, Poll},
 };
-use tokio::time::Instant;
 use tower_service::Service;
 
 /// Reads the request body once, and opens and closes the call. See the [module docs](super).
@@ -39,7 +39,7 @@ impl<S> Replay<S> {
         let Self { inner, settings } = self;
         let (mut parts, body) = request.into_parts();
         let limit = settings.limit;
-        let now = Instant::now();
+        let now = clock::now();
         let opening = head::open(&mut parts, wishes, now, &settings);
         let record = Record::new(settings.observers, opening.feature.clone(), now);
         let watch = Watch::new(record);
