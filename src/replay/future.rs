@@ -177,7 +177,11 @@ where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
+    // To poll a body that has ended is dear where it comes from another task.
+    while !body.is_end_stream() {
+        let Some(frame) = ready!(body.as_mut().poll_frame(cx)) else {
+            break;
+        };
         let frame = match frame {
             Ok(frame) => frame,
             Err(error) => {

@@ -12,7 +12,7 @@ use http_body_util::{Empty, Full, StreamBody};
 use std::{
     convert::Infallible,
     future::poll_fn,
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
@@ -40,6 +40,37 @@ async fn the_body_arrives_in_its_segments_and_the_call_says_what_it_asks() {
     assert_eq!(call.feature().as_str(), "default");
     assert_eq!(sent.body().segments().len(), 3);
     assert_eq!(sent.body().size_hint().exact(), Some(69));
+}
+
+/// A body that says when it has ended, and must not be asked again.
+struct Ended(Option<Bytes>);
+
+impl Body for Ended {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = self.0.take().map(Frame::data).map(Ok);
+        assert!(frame.is_some(), "polled behind its end");
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_says_that_it_has_ended_is_not_polled_again() {
+    for text in [Some("{\"model\":\"m\",\"messages\":[]}"), None] {
+        let body = Ended(text.map(Bytes::from));
+        let sent = through(ReplayLayer::new(), Request::new(body)).await;
+        let wanted = text.map_or(0, str::len) as u64;
+        assert_eq!(sent.body().size_hint().exact(), Some(wanted));
+    }
 }
 
 #[tokio::test(start_paused = true)]
