@@ -261,6 +261,34 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_read_late_does_not_end_the_next_one() {
+        let (mut caller, io) = duplex(1024);
+        let answer = |request: Request<Asked>| async {
+            let (_, body) = request.into_parts();
+            tokio::spawn(async {
+                sleep(5 * SECOND).await;
+                body.collect().await
+            });
+            Response::new(Full::<Bytes>::default())
+        };
+        tokio::spawn(serve(io, 60 * SECOND, Course::new().watch(), answer));
+        for length in [1, 60] {
+            let head = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\nx");
+            caller.write_all(head.as_bytes()).await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(caller.read_u8().await.unwrap());
+            }
+        }
+        for _ in 1..60 {
+            sleep(SECOND).await;
+            caller.write_all(b"x").await.unwrap();
+        }
+        let took = end_of(caller).await;
+        assert!(is_about(took, HEAD_TIME), "{took:?}");
+    }
+
     /// How often a task was woken.
     #[derive(Default)]
     struct Woken(AtomicUsize);

@@ -29,22 +29,25 @@ use tokio::time::{Instant, sleep_until};
 /// network takes, and longer than the SDKs of Python and TypeScript keep one.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// A call is under way. No connection is so old.
+/// From here on it is no time. No connection is so old.
+const BUSY: u64 = 1 << 63;
+
+/// A call is under way.
 const UNDER_WAY: u64 = u64::MAX;
 
 /// None is, but the caller has yet to take what was written.
 const WRITING: u64 = u64::MAX - 1;
 
 /// What a connection does: waits since then, or something else. See the [module docs](self).
-///
-/// Each of its times has one writer at a time: the task of the connection, or whoever reads the body of the request.
 #[derive(Debug)]
 pub(super) struct Waiting {
     opened: Instant,
     /// In milliseconds from `opened`, unless it is one of the constants above.
     since: AtomicU64,
-    /// The same of the body of the request.
+    /// The same of the body of the newest request: when it ended, or [`BUSY`] and its number.
     sent: AtomicU64,
+    /// How many requests had one.
+    bodies: AtomicU64,
 }
 
 impl Waiting {
@@ -54,6 +57,7 @@ impl Waiting {
             opened: Instant::now(),
             since: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            bodies: AtomicU64::new(0),
         }
     }
 
@@ -71,7 +75,7 @@ impl Waiting {
 
     fn now(&self) -> u64 {
         let open = clock::now().saturating_duration_since(self.opened);
-        u64::try_from(open.as_millis()).map_or(WRITING - 1, |open| open.min(WRITING - 1))
+        u64::try_from(open.as_millis()).map_or(BUSY - 1, |open| open.min(BUSY - 1))
     }
 
     /// The head of a request has come. The call is under way until what this returns is dropped.
@@ -97,7 +101,26 @@ impl Waiting {
     /// Since when it waits, if it does.
     pub(super) fn since(&self) -> Option<Instant> {
         let since = self.get().max(self.sent.load(Ordering::Relaxed));
-        (since < WRITING).then(|| self.opened + Duration::from_millis(since))
+        (since < BUSY).then(|| self.opened + Duration::from_millis(since))
+    }
+
+    /// The body of a request is under way. Returns what is noted of it.
+    fn body(&self) -> u64 {
+        let number = self.bodies.fetch_add(1, Ordering::Relaxed);
+        let note = BUSY + number % BUSY;
+        self.sent.store(note, Ordering::Relaxed);
+        note
+    }
+
+    /// It has ended. Of a body that a task reads later than that the next request came, nothing is noted any more.
+    fn body_ended(&self, note: u64) {
+        // What waits from the end of the call does so from later than now.
+        let ended = match self.get() {
+            UNDER_WAY => 0,
+            _ => self.now(),
+        };
+        let relaxed = Ordering::Relaxed;
+        let _ = self.sent.compare_exchange(note, ended, relaxed, relaxed);
     }
 
     /// Returns when it has waited for too long.
@@ -128,17 +151,14 @@ impl Drop for UnderWay {
 #[derive(Debug)]
 pub(super) struct Asked {
     body: Incoming,
-    // None: it has ended.
-    waiting: Option<Arc<Waiting>>,
+    // And what is noted there. None: it has ended.
+    waiting: Option<(Arc<Waiting>, u64)>,
     bell: Arc<ConnectionBell>,
 }
 
 impl Asked {
     pub(super) fn new(body: Incoming, waiting: &Arc<Waiting>, bell: &Arc<ConnectionBell>) -> Self {
-        let waiting = (!body.is_end_stream()).then(|| {
-            waiting.sent.store(UNDER_WAY, Ordering::Relaxed);
-            waiting.clone()
-        });
+        let waiting = (!body.is_end_stream()).then(|| (waiting.clone(), waiting.body()));
         Self {
             body,
             waiting,
@@ -147,13 +167,8 @@ impl Asked {
     }
 
     fn end(&mut self) {
-        if let Some(waiting) = self.waiting.take() {
-            // What waits from the end of the call does so from later than now.
-            let ended = match waiting.get() {
-                UNDER_WAY => 0,
-                _ => waiting.now(),
-            };
-            waiting.sent.store(ended, Ordering::Relaxed);
+        if let Some((waiting, note)) = self.waiting.take() {
+            waiting.body_ended(note);
         }
     }
 }
