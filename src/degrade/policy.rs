@@ -115,6 +115,13 @@ impl Settings {
     }
 
     /// Whether the store would take no answer now, whatever it is: cheap to ask, where that is known.
+    #[cfg_attr(
+        not(feature = "cache"),
+        expect(
+            clippy::unused_self,
+            reason = "without a store there is nothing to ask"
+        )
+    )]
     pub(super) fn is_sated(&self) -> bool {
         #[cfg(feature = "cache")]
         return self.memory.as_ref().is_some_and(MemoryCache::is_sated);
