@@ -2,7 +2,7 @@
 //!
 //! On its way through the stack a call asks for the time about ten times, most of them within the same microseconds, and to
 //! ask is dear where the machine is a virtual one: 70 ns were seen. Where whoever polls the call says so, the clock
-//! [stands still](still) for so long and is read once.
+//! [stands still](still()) for so long and is read once.
 //!
 //! So does the proxy, whose client never blocks. In the stack of somebody else the clock always runs: what a client does in
 //! its poll is not known, and an attempt must not seem to have taken no time.

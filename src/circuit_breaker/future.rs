@@ -15,6 +15,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
+use tokio::time::Instant;
 
 pin_project! {
     /// The future of [`CircuitBreaker`](super::CircuitBreaker).
@@ -127,5 +128,9 @@ fn failed(error: BoxError, watch: Option<Watch<AttemptGuard>>) -> BoxError {
 /// For how long the circuit is open, where this verdict leaves it so: noted on the failure, so that nobody sleeps before an
 /// attempt that would be turned away.
 fn judge(watch: &mut Watch<AttemptGuard>, verdict: &Verdict) -> Option<Duration> {
-    watch.guard_mut()?.judge(verdict, clock::now())
+    // What opens or cools down does so from now on, however long the poll has taken.
+    let now = verdict
+        .failure()
+        .map_or_else(clock::now, |_| Instant::now());
+    watch.guard_mut()?.judge(verdict, now)
 }

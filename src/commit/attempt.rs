@@ -103,7 +103,8 @@ impl Attempt {
     /// The time was up: its own, or what the deadline left it.
     pub(super) fn timed_out(&self, kind: FailureKind) -> BoxError {
         let mut failure = Failure::new(kind).with_detail("no answer in time");
-        if self.limits.is_past(clock::now()) {
+        // By the clock of the timer, which has just run out.
+        if self.limits.is_past(Instant::now()) {
             failure.mark_cut_short();
         }
         self.failed(failure).into()

@@ -95,7 +95,7 @@
 //!
 //! # Panics
 //!
-//! A call panics outside of a tokio runtime with time enabled.
+//! A call that has to wait for its client panics when it is polled outside of a tokio runtime with time enabled.
 
 mod attempt;
 mod body;
@@ -121,3 +121,5 @@ pub use layer::CommitLayer;
 pub use service::Commit;
 #[cfg(feature = "proxy")]
 pub(crate) use timer::keep_timer;
+#[cfg(all(test, feature = "proxy"))]
+pub(crate) use timer::keeps_timer;

@@ -82,6 +82,8 @@ fn will_wake(waker: Option<&Waker>, cx: &Context<'_>) -> bool {
 
 #[cfg(feature = "proxy")]
 pub(crate) use kept::keep_timer;
+#[cfg(all(test, feature = "proxy"))]
+pub(crate) use kept::keeps_timer;
 
 #[cfg(feature = "proxy")]
 mod kept {
@@ -96,6 +98,12 @@ mod kept {
     /// Lets the calls that this future makes, one after the other, use one timer.
     pub(crate) fn keep_timer<F: Future>(calls: F) -> impl Future<Output = F::Output> {
         KEPT.scope(Cell::new(None), calls)
+    }
+
+    /// Whether the calls of this task do.
+    #[cfg(test)]
+    pub(crate) fn keeps_timer() -> bool {
+        KEPT.try_with(|_| ()).is_ok()
     }
 
     pub(super) fn take() -> Option<Pin<Box<Standing>>> {
@@ -149,6 +157,30 @@ mod tests {
         assert_eq!(wait(&mut timer, start + 50 * S).await, 10 * S);
         assert!(!is_over(&mut timer, start + 90 * S).await);
         assert_eq!(wait(&mut timer, start + 51 * S).await, S);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_fires_early_enough_is_left_alone() {
+        let mut timer = Timer::default();
+        let start = Instant::now();
+        let stands = |timer: &Timer, cx: &Context<'_>| {
+            let standing = timer.0.as_deref().unwrap();
+            (
+                standing.sleep.deadline(),
+                will_wake(standing.waker.as_ref(), cx),
+            )
+        };
+        for (end, stands_until) in [(10, 10), (90, 10), (10, 10), (9, 9), (90, 9)] {
+            let over = poll_fn(|cx| {
+                let over = timer.poll(start + end * S, cx).is_ready();
+                Poll::Ready((over, stands(&timer, cx)))
+            });
+            assert_eq!(
+                over.await,
+                (false, (start + stands_until * S, true)),
+                "{end}"
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]

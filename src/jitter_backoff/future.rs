@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 pin_project! {
@@ -94,7 +94,9 @@ where
                 },
             };
             let failure = Verdict::failure_of(&result);
-            match session.attempt_ended(failure.as_ref(), clock::now()) {
+            // What is waited for begins now, however long the poll has taken.
+            let now = failure.as_ref().map_or_else(clock::now, |_| Instant::now());
+            match session.attempt_ended(failure.as_ref(), now) {
                 None => return Poll::Ready(result),
                 // The failed answer goes before the sleep, with all it holds.
                 Some(until) => step.set(Step::Sleeping {

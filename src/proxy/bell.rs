@@ -14,7 +14,7 @@ pub(super) trait Hear: Send + Sync + 'static {
 
 /// Rung by what wakes a task. See the [module docs](self).
 #[derive(Debug)]
-pub(super) struct Bell<H> {
+struct Bell<H> {
     hear: H,
     task: Mutex<Waker>,
 }
@@ -27,16 +27,9 @@ impl<H: Hear> Wake for Bell<H> {
     fn wake_by_ref(self: &Arc<Self>) {
         // Before the task is told: it looks.
         if self.hear.passes_on() {
-            self.ring();
+            let task = lock(&self.task).clone();
+            task.wake();
         }
-    }
-}
-
-impl<H> Bell<H> {
-    /// Wakes the task.
-    pub(super) fn ring(&self) {
-        let task = lock(&self.task).clone();
-        task.wake();
     }
 }
 
@@ -44,7 +37,6 @@ impl<H> Bell<H> {
 #[derive(Debug)]
 pub(super) struct Door<H> {
     bell: Arc<Bell<H>>,
-    // Rings the bell.
     waker: Waker,
     // Of the task, as the bell knows it.
     task: Waker,
@@ -64,8 +56,9 @@ impl<H: Hear> Door<H> {
         }
     }
 
-    pub(super) fn bell(&self) -> &Arc<Bell<H>> {
-        &self.bell
+    /// Rings the bell.
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// For what the task of `cx` polls behind the bell; and what the bell has heard.
@@ -117,7 +110,6 @@ mod tests {
         bell.wake_by_ref();
         let woken = [first, second].map(|task| task.0.load(SeqCst));
         assert_eq!(woken, [1, 2]);
-        // Rung by itself, it is heard.
-        door.bell().ring();
+        assert!(bell.will_wake(door.waker()));
     }
 }

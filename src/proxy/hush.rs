@@ -2,10 +2,10 @@
 //!
 //! Whoever takes a piece of the body of a request makes room for the next one, and hyper wakes the task of the connection to
 //! read it. Mostly it is that task which takes it, and the piece is the last: there is nothing more to read, and the task
-//! would be polled once more for nothing, with all layers of the call under way. So what reads the body keeps the bell
-//! [hushed](hushed) meanwhile, and rings it afterwards where there is more to come.
+//! would be polled once more for nothing, with all layers of the call under way. So the task keeps its bell [hushed]
+//! meanwhile, and rings it afterwards where there is more to come. What another task takes is always heard.
 
-use super::bell::{Bell, Door, Hear};
+use super::bell::{Door, Hear};
 use std::cell::Cell;
 
 thread_local! {
@@ -25,10 +25,7 @@ enum Hush {
 #[derive(Debug)]
 pub(super) struct Calls(());
 
-/// The bell of a connection.
-pub(super) type ConnectionBell = Bell<Calls>;
-
-/// And its other end.
+/// Of a connection.
 pub(super) fn door() -> Door<Calls> {
     Door::new(Calls(()))
 }
@@ -43,7 +40,8 @@ impl Hear for Calls {
     }
 }
 
-/// Does something that may ring the bell of a connection, which its task does not hear. Whether it has rung.
+/// Does something that may ring the bell of the connection whose task this is, and no other one, without its being heard.
+/// Whether it has rung.
 pub(super) fn hushed<T>(quietly: impl FnOnce() -> T) -> (T, bool) {
     /// Also if it panics.
     struct Off;

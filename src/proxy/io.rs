@@ -59,6 +59,9 @@ impl Watch {
         if written.is_ready() {
             if self.timer.take().is_some() {
                 self.waiting.has_written();
+                // For hyper: where the next request has come meanwhile, it takes that before it writes, and then forgets
+                // to answer it until it is polled again.
+                cx.waker().wake_by_ref();
             }
             return written;
         }

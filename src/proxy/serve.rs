@@ -7,7 +7,6 @@ use super::{
     service::Proxy,
     shutdown::{LAST_WORDS, Phase},
 };
-use crate::commit::keep_timer;
 use std::{cell::RefCell, fmt, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -134,7 +133,7 @@ async fn serve_callers(listener: TcpListener, proxy: &Proxy) {
             let settings = RefCell::new(settings);
             let phase = proxy.shared.course.watch();
             let answer = move |request| proxy.call_by(settings.borrow_mut().now(), request);
-            keep_timer(connection::serve(stream, slow_reader, phase, answer)).await;
+            connection::serve(stream, slow_reader, phase, answer).await;
         }
     })
     .await;

@@ -8,7 +8,7 @@
 //! be on its way to a caller that reads slowly. How slowly it may, [another](super::io) decides. Nor is a call over whose
 //! answer came early, while its caller still sends: what it sends is read to its end, or it could not read the answer.
 
-use super::hush::{ConnectionBell, hushed};
+use super::hush::hushed;
 use crate::clock;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -20,7 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until};
@@ -153,16 +153,17 @@ pub(super) struct Asked {
     body: Incoming,
     // And what is noted there. None: it has ended.
     waiting: Option<(Arc<Waiting>, u64)>,
-    bell: Arc<ConnectionBell>,
+    // Wakes the task of the connection.
+    connection: Waker,
 }
 
 impl Asked {
-    pub(super) fn new(body: Incoming, waiting: &Arc<Waiting>, bell: &Arc<ConnectionBell>) -> Self {
+    pub(super) fn new(body: Incoming, waiting: &Arc<Waiting>, connection: &Waker) -> Self {
         let waiting = (!body.is_end_stream()).then(|| (waiting.clone(), waiting.body()));
         Self {
             body,
             waiting,
-            bell: bell.clone(),
+            connection: connection.clone(),
         }
     }
 
@@ -187,10 +188,16 @@ impl Body for Asked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let (polled, rung) = hushed(|| Pin::new(&mut self.body).poll_frame(cx));
+        let is_its_task = self.connection.will_wake(cx.waker());
+        let mut poll = || Pin::new(&mut self.body).poll_frame(cx);
+        let (polled, rung) = if is_its_task {
+            hushed(poll)
+        } else {
+            (poll(), false)
+        };
         let is_last = self.body.is_end_stream();
         if rung && !is_last {
-            self.bell.ring();
+            self.connection.wake_by_ref();
         }
         let frame = ready!(polled);
         if !matches!(frame, Some(Ok(_))) || is_last {
