@@ -20,6 +20,7 @@ pub(crate) fn now() -> Instant {
 
 #[cfg(feature = "proxy")]
 mod still {
+    use crate::local;
     use std::cell::Cell;
     use tokio::time::Instant;
 
@@ -49,16 +50,7 @@ mod still {
 
     /// Does something that takes so little time that it need not see it pass, as a poll does.
     pub(crate) fn still<T>(soon_done: impl FnOnce() -> T) -> T {
-        /// Also if it panics.
-        struct Runs;
-        impl Drop for Runs {
-            fn drop(&mut self) {
-                CLOCK.set(Clock::Runs);
-            }
-        }
-        CLOCK.set(Clock::Stops);
-        let _runs = Runs;
-        soon_done()
+        local::within(&CLOCK, Clock::Stops, soon_done)
     }
 
     #[cfg(test)]

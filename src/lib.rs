@@ -142,6 +142,8 @@ pub mod timeouts;
 mod answer;
 mod clock;
 mod kept;
+#[cfg(feature = "proxy")]
+mod local;
 mod pinned;
 mod reload;
 mod rng;

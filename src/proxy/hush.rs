@@ -6,6 +6,7 @@
 //! meanwhile, and rings it afterwards where there is more to come. What another task takes is always heard.
 
 use super::bell::{Door, Hear};
+use crate::local;
 use std::cell::Cell;
 
 thread_local! {
@@ -43,19 +44,10 @@ impl Hear for Calls {
 /// Does something that may ring the bell of the connection whose task this is, and no other one, without its being heard.
 /// Whether it has rung.
 pub(super) fn hushed<T>(quietly: impl FnOnce() -> T) -> (T, bool) {
-    /// Also if it panics.
-    struct Off;
-    impl Drop for Off {
-        fn drop(&mut self) {
-            HUSH.set(Hush::Off);
-        }
-    }
-    HUSH.set(Hush::On);
-    let off = Off;
-    let done = quietly();
-    let rung = HUSH.get() == Hush::Rung;
-    drop(off);
-    (done, rung)
+    local::within(&HUSH, Hush::On, || {
+        let done = quietly();
+        (done, HUSH.get() == Hush::Rung)
+    })
 }
 
 #[cfg(test)]

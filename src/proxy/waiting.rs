@@ -107,7 +107,7 @@ impl Waiting {
     /// The body of a request is under way. Returns what is noted of it.
     fn body(&self) -> u64 {
         let number = self.bodies.fetch_add(1, Ordering::Relaxed);
-        let note = BUSY + number % BUSY;
+        let note = BUSY | number;
         self.sent.store(note, Ordering::Relaxed);
         note
     }
